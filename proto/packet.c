@@ -40,7 +40,20 @@ static bool collect_fds(struct packet *p, struct msghdr *msg, size_t fds_max) {
         return fits;
 }
 
-int packet_receive(struct packet *p, int socket, size_t fds_max) {
+static int outcome(int error) {
+        switch (error) {
+        case EAGAIN:
+                return PACKET_E_AGAIN;
+        case EPIPE:
+        case ENOTCONN:
+        case ECONNRESET: /* it closed with something of ours unread: to us it is gone like any other */
+                return PACKET_E_CLOSED;
+        default:
+                return -error;
+        }
+}
+
+static int receive(struct packet *p, int socket, size_t fds_max, int flags) {
         union {
                 struct cmsghdr align;
                 char bytes[CMSG_SPACE(PROTO_FDS_MAX * sizeof(int))];
@@ -59,14 +72,10 @@ int packet_receive(struct packet *p, int socket, size_t fds_max) {
         p->size = 0;
         p->n_fds = 0;
         do
-                n = recvmsg(socket, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+                n = recvmsg(socket, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags);
         while (n < 0 && errno == EINTR);
-        if (n < 0) {
-                if (errno == EAGAIN || errno == EWOULDBLOCK)
-                        return PACKET_E_AGAIN;
-                /* The peer closed with something of ours unread: to us it is gone like any other. */
-                return errno == ECONNRESET || errno == EPIPE ? PACKET_E_CLOSED : -errno;
-        }
+        if (n < 0)
+                return outcome(errno);
 
         fits = collect_fds(p, &msg, fds_max);
         if (!fits || (msg.msg_flags & MSG_CTRUNC)) {
@@ -83,6 +92,22 @@ int packet_receive(struct packet *p, int socket, size_t fds_max) {
         }
         p->size = (size_t)n;
         return 0;
+}
+
+int packet_receive(struct packet *p, int socket, size_t fds_max) { return receive(p, socket, fds_max, 0); }
+
+int packet_peek(struct packet *p, int socket, size_t fds_max) { return receive(p, socket, fds_max, MSG_PEEK); }
+
+int packet_discard(int socket) {
+        char byte;
+        ssize_t n;
+
+        do
+                n = recv(socket, &byte, sizeof(byte), MSG_DONTWAIT);
+        while (n < 0 && errno == EINTR);
+        if (n < 0)
+                return outcome(errno);
+        return n == 0 ? PACKET_E_CLOSED : 0;
 }
 
 int packet_send(int socket, const void *bytes, size_t size, const int *fds, size_t n_fds) {
@@ -111,9 +136,5 @@ int packet_send(int socket, const void *bytes, size_t size, const int *fds, size
         do
                 n = sendmsg(socket, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
         while (n < 0 && errno == EINTR);
-        if (n >= 0)
-                return 0;
-        if (errno == EAGAIN || errno == EWOULDBLOCK)
-                return PACKET_E_AGAIN;
-        return errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN ? PACKET_E_CLOSED : -errno;
+        return n >= 0 ? 0 : outcome(errno);
 }

@@ -38,6 +38,17 @@ enum {
  */
 int packet_receive(struct packet *p, int socket, size_t fds_max);
 
+/**
+ * packet_peek() - the same, but the message stays in the socket
+ *
+ * The kernel makes the descriptors anew each time. So a receiver that is out of descriptors (PACKET_E_FDS) has lost
+ * nothing and may try again; one that is content calls packet_discard().
+ */
+int packet_peek(struct packet *p, int socket, size_t fds_max);
+
+/* Drop the next message with its descriptors. Return: 0, PACKET_E_AGAIN, PACKET_E_CLOSED, or a negative errno. */
+int packet_discard(int socket);
+
 /* Take descriptor @i out of the packet: the caller owns it. -1 if there is none. */
 int packet_take_fd(struct packet *p, size_t i);
 

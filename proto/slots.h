@@ -1,0 +1,261 @@
+/*
+ * slots.h -- the slots: how frames get from writers to readers through a segment's memory.
+ *
+ * The algorithms and nothing else: no system call, no clock, no allocation. Waiting (for a lock, for room, for a
+ * frame) and ringing are the library's business; these functions say when. The library, the daemon (which cleans up
+ * after the dead) and the tests run this very code.
+ *
+ * Writer                                          Reader
+ *      lock                                             loop:
+ *      begin: pick a slot that is not the newest           load head -> word (sequence N, slot s)
+ *          and not held;                                   hold := word
+ *          slot.sequence := N | CLAIMED                    is slot[s].sequence still N? it is ours,
+ *          look at the holds again: one appeared?             nobody will write to it
+ *              slot.sequence := N, pick another            otherwise hold := 0, start over
+ *          slot.sequence := WRITING                     ... read in place ...
+ *      ... write the payload ...                        is slot[s].sequence still N (or N | CLAIMED)?
+ *      flush: slot.sequence := N'                           nobody wrote meanwhile
+ *          index[N'] := word, head := word              hold := 0
+ *          does anybody wait? ring
+ *      unlock
+ *
+ * The two stores that cross, "CLAIMED" and "hold", are each followed by a load of what the other stored. All four are
+ * sequentially consistent, so at least one side sees the other (Dekker): either the reader sees the claim and lets go,
+ * or the writer sees the hold and looks for another slot. CLAIMED is apart from WRITING so that a reader which is about
+ * to let go can tell "asked for" (its frame is whole) from "being overwritten". The same crossing of a store and a load
+ * makes the wake-ups sure: head against the waiting bit, hold against room_wanted, head against epoch.
+ *
+ * A hold is the word of a frame, so one that the writer broke (it was short of slots) binds it no longer.
+ *
+ * One slot is the same code: there is no other slot to pick, a hold does not bind, and a reader's second look at the
+ * sequence is that of a sequence lock.
+ *
+ * Whatever lies in memory that somebody else can write is checked before it is used: slot numbers against the geometry,
+ * lengths against the slot size; every loop is bounded by the geometry or by SLOTS_RETRIES.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/geometry.h"
+#include "proto/layout.h"
+
+#define SLOTS_RETRIES 20000 /* a reader's attempts to hold the newest frame; an honest writer wins a handful in a row */
+
+enum {
+        SLOTS_E_LOCKED = 1,  /* another writer has the lock */
+        SLOTS_E_FULL,        /* block: every slot is held or not yet taken by an ordered reader */
+        SLOTS_E_NONE,        /* latest: nothing was ever published; next: nothing new */
+        SLOTS_E_BUSY,        /* one slot: a writer is between begin and flush */
+        SLOTS_E_TORN,        /* one slot: a writer gave up or died between begin and flush */
+        SLOTS_E_OVERWRITTEN, /* release: the writer broke the hold; what was read may be torn */
+        SLOTS_E_CONFUSED,    /* the memory contradicts itself for longer than an honest writer could make it */
+};
+
+/* A mapped data memfd. Of the payload nothing is touched here. */
+struct slots {
+        struct geometry geometry;
+        unsigned char *base; /* borrowed; a reader's is mapped read-only */
+};
+
+static inline struct layout_header *slots_header(const struct slots *s) { return (struct layout_header *)s->base; }
+
+static inline struct layout_slot *slots_slot(const struct slots *s, uint32_t slot) {
+        return (struct layout_slot *)(s->base + s->geometry.slot_offset) + slot;
+}
+
+static inline _Atomic uint64_t *slots_index(const struct slots *s, uint64_t sequence) {
+        return (_Atomic uint64_t *)(s->base + s->geometry.index_offset) + (sequence & (s->geometry.index_size - 1));
+}
+
+static inline unsigned char *slots_payload(const struct slots *s, uint32_t slot) {
+        return s->base + s->geometry.payload_offset + s->geometry.stride * slot;
+}
+
+static inline uint64_t slots_word(uint64_t sequence, uint32_t slot) { return sequence << LAYOUT_SLOT_BITS | slot; }
+static inline uint64_t slots_word_sequence(uint64_t word) { return word >> LAYOUT_SLOT_BITS; }
+static inline uint32_t slots_word_slot(uint64_t word) { return word & ((1u << LAYOUT_SLOT_BITS) - 1); }
+
+/* Sequence of the newest frame; 0: none yet. */
+uint64_t slots_newest(const struct slots *s);
+
+/* CLOCK_MONOTONIC ns of the newest frame, for statistics; 0: none yet. */
+uint64_t slots_newest_timestamp(const struct slots *s);
+
+/* Write the header of a fresh, zeroed segment. */
+void slots_init(const struct slots *s);
+
+/* Write the header of a fresh, zeroed reader table. */
+void slots_table_init(struct layout_table *table);
+
+/* ---- the writers' lock ------------------------------------------------------------------------------------------ */
+
+/*
+ * A robust lock of our own. A pthread mutex will not do: its links for the robust list lie in the mutex, so a hostile
+ * writer forges them and pthread_mutex_unlock() in another writer stores where it is told to. Here the word has an id
+ * in it and nothing else; whether its owner lives is known from the owner's OFD lock (see layout.h).
+ */
+#define SLOTS_LOCK_CONTENDED UINT32_C(0x80000000)
+
+static inline uint32_t slots_lock_owner(uint32_t lock) { return (lock & ~SLOTS_LOCK_CONTENDED) - 1; }
+
+/**
+ * slots_lock() - try to take the writers' lock
+ * @s:    the segment
+ * @id:   who wants it, below LAYOUT_WRITERS_MAX
+ * @wait: announce that the caller will sleep on the lock word if it fails
+ * @seen: receives the lock word on failure: what to sleep on
+ *
+ * A lock that was ever waited for stays announced for whoever takes it with @wait, so that no sleeper is forgotten.
+ *
+ * Return: 0 or SLOTS_E_LOCKED.
+ */
+int slots_lock(const struct slots *s, uint32_t id, bool wait, uint32_t *seen);
+
+/**
+ * slots_lock_inherit() - take the lock over from a writer that has died, and tidy up after it
+ * @s:    the segment
+ * @id:   who takes it
+ * @dead: the writer that died holding it
+ *
+ * Return: true if the lock is the caller's now; false if it was not the dead one's (any more).
+ */
+bool slots_lock_inherit(const struct slots *s, uint32_t id, uint32_t dead);
+
+/* Let go. Return: true if somebody sleeps on the lock word and must be woken (one is enough). */
+bool slots_unlock(const struct slots *s);
+
+/* ---- writing ---------------------------------------------------------------------------------------------------- */
+
+struct slots_group {
+        const struct layout_table *table; /* borrowed, mapped read-only; NULL: no such group */
+        bool binding;                     /* its holds bind the writer */
+        /* Entries whose reader is known to be dead, though the daemon has not cleaned up yet: set by the library after
+         * SLOTS_E_FULL, forgotten at the next begin that succeeds. */
+        uint64_t dead[LAYOUT_WAITING_WORDS];
+};
+
+struct slots_writer {
+        struct slots slots;
+        bool block; /* the segment's policy */
+        uint32_t n_groups;
+        struct slots_group groups[LAYOUT_GROUPS_MAX];
+        uint32_t slot; /* between begin and flush: the slot being written */
+};
+
+/**
+ * slots_begin() - pick a slot for the next frame; the caller has the lock
+ * @w: the writer; receives the slot
+ *
+ * Return: 0, or SLOTS_E_FULL (block only).
+ */
+int slots_begin(struct slots_writer *w);
+
+/**
+ * slots_flush() - publish the slot that slots_begin() picked; the caller has the lock
+ * @w:         the writer
+ * @length:    bytes of payload, at most slot_size
+ * @tag:       the application's
+ * @timestamp: CLOCK_MONOTONIC, ns
+ *
+ * After it, slots_waiting() says which groups to ring.
+ *
+ * Return: the frame's sequence number.
+ */
+uint64_t slots_flush(struct slots_writer *w, uint64_t length, uint64_t tag, uint64_t timestamp);
+
+/* Give the slot back unpublished. With one slot the frame is torn until the next flush. The caller has the lock. */
+void slots_cancel(struct slots_writer *w);
+
+/* Does anybody of this group wait for its bell? */
+bool slots_waiting(const struct slots_group *group);
+
+/* Announce (or take back) that a writer is about to sleep until there is room; after announcing, begin once more. */
+void slots_want_room(const struct slots_writer *w, bool wanted);
+
+/**
+ * slots_blocker() - who is in the way?
+ * @w:     the writer, after SLOTS_E_FULL
+ * @group: where to go on, and receives the blocker's group; begin with 0
+ * @entry: likewise, the entry in its table; begin with 0; go on with the entry found plus 1
+ *
+ * Return: true if there is one.
+ */
+bool slots_blocker(const struct slots_writer *w, uint32_t *group, uint32_t *entry);
+
+/* ---- reading ---------------------------------------------------------------------------------------------------- */
+
+struct slots_frame {
+        const unsigned char *data;
+        uint64_t length;
+        uint64_t sequence;
+        uint64_t timestamp;
+        uint64_t tag;
+        uint64_t missed; /* frames between the one taken before and this one */
+};
+
+struct slots_reader {
+        struct slots slots;
+        struct layout_table *table; /* borrowed, mapped read-write */
+        uint32_t entry;
+        bool ordered;    /* under block the writer waits for this reader */
+        bool room;       /* set by any call here: a writer sleeps until there is room. Ring it and clear this */
+        uint64_t cursor; /* sequence of the frame taken last; the table's copy is for others to look at */
+        uint64_t before; /* what cursor was before the frame that is held */
+        uint64_t gap;    /* frames that next found gone before the frame that is held */
+        uint64_t held;   /* word; 0: nothing */
+};
+
+/**
+ * slots_enter() - the daemon's part in opening a reader: a clean entry
+ * @s:       the segment
+ * @table:   the group's table
+ * @entry:   a free entry
+ * @start:   enum proto_start
+ * @ordered: the policy block is to wait for this reader
+ *
+ * From its return on no frame is overwritten that an ordered reader has not taken.
+ */
+void slots_enter(const struct slots *s, struct layout_table *table, uint32_t entry, uint32_t start, bool ordered);
+
+/* The daemon's part in closing one, dead or not: nothing of it is left in the way. */
+void slots_leave(struct layout_table *table, uint32_t entry);
+
+/**
+ * slots_latest() - hold the newest frame; nothing may be held
+ * @r:     the reader
+ * @frame: receives where it is
+ *
+ * Return: 0, SLOTS_E_NONE, SLOTS_E_BUSY, SLOTS_E_TORN or SLOTS_E_CONFUSED.
+ */
+int slots_latest(struct slots_reader *r, struct slots_frame *frame);
+
+/* The same for the first frame after the one taken last that is still there. */
+int slots_next(struct slots_reader *r, struct slots_frame *frame);
+
+/* Is the frame that is held still whole? */
+bool slots_intact(const struct slots_reader *r);
+
+/* Let go of the frame. Return: 0, SLOTS_E_OVERWRITTEN, or SLOTS_E_NONE if nothing was held. */
+int slots_release(struct slots_reader *r);
+
+/* The frame that is held counts as not taken: the next call gives it again. It still has to be released. */
+void slots_untake(struct slots_reader *r);
+
+/* Is there a frame after the one taken last? */
+bool slots_fresh(const struct slots_reader *r);
+
+/**
+ * slots_arm() - announce that the reader is about to wait for its bell
+ * @r: the reader, its stale edges taken off the watch
+ *
+ * Return: true if it may sleep; false if a frame came meanwhile (nothing is announced then).
+ */
+bool slots_arm(struct slots_reader *r);
+
+/* Take it back. */
+void slots_disarm(struct slots_reader *r);
+
+/* Go on from another place: enum proto_start. */
+void slots_seek(struct slots_reader *r, uint32_t start);

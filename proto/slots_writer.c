@@ -1,0 +1,291 @@
+#include <string.h>
+
+#include "proto/fence.h"
+#include "proto/slots.h"
+
+/* Sequences are above 0 and leave the state bits alone. */
+static bool is_frame(uint64_t sequence) { return sequence != LAYOUT_FREE && sequence <= LAYOUT_SEQUENCE_MAX; }
+
+uint64_t slots_newest(const struct slots *s) {
+        /* seq_cst: a reader about to sleep and a flush cross here, see slots_arm(). */
+        return slots_word_sequence(atomic_load(&slots_header(s)->head));
+}
+
+uint64_t slots_newest_timestamp(const struct slots *s) {
+        uint64_t word = atomic_load_explicit(&slots_header(s)->head, memory_order_acquire);
+        uint32_t slot = slots_word_slot(word);
+
+        if (word == 0 || slot >= s->geometry.n_slots)
+                return 0;
+        return atomic_load_explicit(&slots_slot(s, slot)->timestamp, memory_order_relaxed);
+}
+
+void slots_init(const struct slots *s) {
+        struct layout_header *h = slots_header(s);
+
+        h->magic = LAYOUT_DATA_MAGIC;
+        h->version = LAYOUT_VERSION;
+        h->n_slots = s->geometry.n_slots;
+        h->slot_size = s->geometry.slot_size;
+        h->stride = s->geometry.stride;
+        h->payload_offset = s->geometry.payload_offset;
+}
+
+/* ---- the writers' lock ------------------------------------------------------------------------------------------ */
+
+int slots_lock(const struct slots *s, uint32_t id, bool wait, uint32_t *seen) {
+        _Atomic uint32_t *lock = &slots_header(s)->lock;
+        uint32_t want = (id + 1) | (wait ? SLOTS_LOCK_CONTENDED : 0);
+        uint32_t is = 0;
+
+        for (;;) {
+                /* acquire: what the last owner stored (slots, next_slot) comes before what we do. */
+                if (atomic_compare_exchange_strong_explicit(lock, &is, want, memory_order_acquire,
+                                                            memory_order_relaxed))
+                        return 0;
+                if (is == 0)
+                        continue;
+                if (!wait || (is & SLOTS_LOCK_CONTENDED))
+                        break;
+                /* relaxed: only the value matters, the futex compares it again under the kernel's own lock. */
+                if (atomic_compare_exchange_strong_explicit(lock, &is, is | SLOTS_LOCK_CONTENDED, memory_order_relaxed,
+                                                            memory_order_relaxed)) {
+                        is |= SLOTS_LOCK_CONTENDED;
+                        break;
+                }
+                is = 0;
+        }
+        *seen = is;
+        return SLOTS_E_LOCKED;
+}
+
+/* Make @slot, whose descriptor is complete, the newest frame. */
+static void publish(const struct slots *s, uint32_t slot, uint64_t sequence) {
+        uint64_t word = slots_word(sequence, slot);
+
+        /* release: who finds the frame through the index finds its descriptor complete. */
+        atomic_store_explicit(slots_index(s, sequence), word, memory_order_release);
+        /* seq_cst: this store and the loads of the waiting bits (and of the epoch) that follow cross with a reader's
+         * waiting bit and its look at the head: one of the two sees the other. It releases the frame as well. */
+        atomic_store(&slots_header(s)->head, word);
+}
+
+/* What a writer that died with the lock has left half done. Only whoever has the lock may come here. */
+static void recover(const struct slots *s) {
+        uint64_t newest = slots_newest(s);
+
+        for (uint32_t i = 0; i < s->geometry.n_slots; i++) {
+                _Atomic uint64_t *sequence = &slots_slot(s, i)->sequence;
+                /* The lock's acquire made these visible; nobody else stores them. */
+                uint64_t is = atomic_load_explicit(sequence, memory_order_relaxed);
+
+                if (is & LAYOUT_CLAIMED) /* asked for, and not a byte touched */
+                        atomic_store_explicit(sequence, is & ~LAYOUT_CLAIMED, memory_order_release);
+                else if (is == LAYOUT_WRITING)
+                        atomic_store_explicit(sequence, s->geometry.n_slots == 1 ? LAYOUT_TORN : LAYOUT_FREE,
+                                              memory_order_release);
+                else if (is == newest + 1) /* complete, and only the head does not say so yet */
+                        publish(s, i, is);
+        }
+}
+
+bool slots_lock_inherit(const struct slots *s, uint32_t id, uint32_t dead) {
+        _Atomic uint32_t *lock = &slots_header(s)->lock;
+        uint32_t is = atomic_load_explicit(lock, memory_order_relaxed);
+
+        while (is != 0 && slots_lock_owner(is) == dead) {
+                /* Contended, to be on the safe side: who slept on the dead one's lock must be woken by us. */
+                if (atomic_compare_exchange_weak_explicit(lock, &is, (id + 1) | SLOTS_LOCK_CONTENDED,
+                                                          memory_order_acquire, memory_order_relaxed)) {
+                        recover(s);
+                        return true;
+                }
+        }
+        return false;
+}
+
+bool slots_unlock(const struct slots *s) {
+        /* release: the next owner sees what we did. */
+        uint32_t was = atomic_exchange_explicit(&slots_header(s)->lock, 0, memory_order_release);
+
+        return was & SLOTS_LOCK_CONTENDED;
+}
+
+/* ---- writing ---------------------------------------------------------------------------------------------------- */
+
+/* Entries of a table that may be in use. seq_cst like the loads of the entries: a reader that the daemon lets in while
+ * we look has its hold after this load, and sees our claim. */
+static uint32_t entries(const struct layout_table *table) {
+        uint32_t used = atomic_load(&table->used);
+
+        return used < LAYOUT_READERS_MAX ? used : LAYOUT_READERS_MAX;
+}
+
+static bool is_dead(const struct slots_group *g, uint32_t entry) { return g->dead[entry / 64] >> entry % 64 & 1; }
+
+static bool is_held(const struct slots_writer *w, uint64_t word) {
+        for (uint32_t i = 0; i < w->n_groups; i++) {
+                const struct slots_group *g = &w->groups[i];
+
+                if (!g->table || !g->binding)
+                        continue;
+                for (uint32_t n = entries(g->table), e = 0; e < n; e++)
+                        /* seq_cst: crosses with the claim, see the head of slots.h. Seeing a hold gone acquires what
+                         * its reader did before, so that we do not write under its last loads. */
+                        if (atomic_load(&g->table->reader[e].hold) == word && !is_dead(g, e))
+                                return true;
+        }
+        return false;
+}
+
+/* The lowest cursor of the readers that the policy block waits for: what is above it has to stay. */
+static uint64_t ordered_floor(const struct slots_writer *w) {
+        uint64_t floor = UINT64_MAX;
+
+        for (uint32_t i = 0; i < w->n_groups; i++) {
+                const struct slots_group *g = &w->groups[i];
+
+                if (!g->table || !g->binding)
+                        continue;
+                for (uint32_t n = entries(g->table), e = 0; e < n; e++) {
+                        const struct layout_reader *r = &g->table->reader[e];
+
+                        /* seq_cst: crosses with slots_enter() as is_held() does with a hold. */
+                        if (!atomic_load(&r->ordered) || is_dead(g, e))
+                                continue;
+                        uint64_t cursor = atomic_load(&r->cursor);
+                        if (cursor < floor)
+                                floor = cursor;
+                }
+        }
+        return floor;
+}
+
+static bool is_needed(const struct slots_writer *w, uint32_t slot, uint64_t sequence) {
+        if (w->block && sequence > ordered_floor(w))
+                return true;
+        return is_held(w, slots_word(sequence, slot));
+}
+
+/* From here on the payload may be changed. */
+static void start_writing(struct slots_writer *w, uint32_t slot) {
+        const struct slots *s = &w->slots;
+
+        atomic_store_explicit(&slots_slot(s, slot)->sequence, LAYOUT_WRITING, memory_order_relaxed);
+        /* The stores to the payload are plain ones of the application: a reader that sees one of them sees WRITING
+         * when it looks at the sequence again. */
+        fence_release();
+        atomic_store_explicit(&slots_header(s)->next_slot, (slot + 1) % s->geometry.n_slots, memory_order_relaxed);
+        w->slot = slot;
+}
+
+/* Take @slot unless somebody needs what is in it. */
+static bool take(struct slots_writer *w, uint32_t slot) {
+        _Atomic uint64_t *sequence = &slots_slot(&w->slots, slot)->sequence;
+        /* relaxed: only owners of the lock store it. */
+        uint64_t is = atomic_load_explicit(sequence, memory_order_relaxed);
+
+        if (is_frame(is)) {
+                /* The first look spares readers the sight of a claim that comes to nothing. */
+                if (is_needed(w, slot, is))
+                        return false;
+                /* seq_cst: this store and the second look cross with a reader's hold and its look at the sequence. */
+                atomic_store(sequence, is | LAYOUT_CLAIMED);
+                if (is_needed(w, slot, is)) {
+                        atomic_store_explicit(sequence, is, memory_order_release);
+                        return false;
+                }
+        }
+        start_writing(w, slot);
+        return true;
+}
+
+int slots_begin(struct slots_writer *w) {
+        const struct slots *s = &w->slots;
+        const uint32_t n = s->geometry.n_slots;
+        uint64_t head = atomic_load_explicit(&slots_header(s)->head, memory_order_relaxed);
+        /* With one slot there is nothing else to take; before the first frame nothing is the newest. */
+        uint32_t newest = n > 1 && head != 0 ? slots_word_slot(head) : UINT32_MAX;
+        uint32_t first = atomic_load_explicit(&slots_header(s)->next_slot, memory_order_relaxed) % n;
+        uint32_t oldest = UINT32_MAX;
+        uint64_t oldest_sequence = UINT64_MAX;
+
+        /* Going round takes the oldest frame first, except where holds made us skip. */
+        for (uint32_t i = 0, slot = first; i < n; i++, slot = slot + 1 < n ? slot + 1 : 0) {
+                if (slot == newest)
+                        continue;
+                if (take(w, slot)) {
+                        for (uint32_t g = 0; w->block && g < w->n_groups; g++)
+                                memset(w->groups[g].dead, 0, sizeof(w->groups[g].dead));
+                        return 0;
+                }
+                uint64_t is = atomic_load_explicit(&slots_slot(s, slot)->sequence, memory_order_relaxed);
+                if (is < oldest_sequence) {
+                        oldest_sequence = is;
+                        oldest = slot;
+                }
+        }
+        if (w->block)
+                return SLOTS_E_FULL;
+        /* Two slots or more leave at least one that is not the newest, so there is an oldest, unless the head is
+         * garbage that another writer has put there. */
+        start_writing(w, oldest != UINT32_MAX ? oldest : first);
+        return 0;
+}
+
+uint64_t slots_flush(struct slots_writer *w, uint64_t length, uint64_t tag, uint64_t timestamp) {
+        const struct slots *s = &w->slots;
+        struct layout_slot *slot = slots_slot(s, w->slot);
+        uint64_t sequence = slots_newest(s) + 1;
+
+        if (!is_frame(sequence)) /* 2^52 frames later, or another writer's garbage */
+                sequence = 1;
+        atomic_store_explicit(&slot->length, length, memory_order_relaxed);
+        atomic_store_explicit(&slot->timestamp, timestamp, memory_order_relaxed);
+        atomic_store_explicit(&slot->tag, tag, memory_order_relaxed);
+        /* release: who sees the sequence sees the payload and what describes it. */
+        atomic_store_explicit(&slot->sequence, sequence, memory_order_release);
+        publish(s, w->slot, sequence);
+        return sequence;
+}
+
+void slots_cancel(struct slots_writer *w) {
+        const struct slots *s = &w->slots;
+
+        atomic_store_explicit(&slots_slot(s, w->slot)->sequence, s->geometry.n_slots == 1 ? LAYOUT_TORN : LAYOUT_FREE,
+                              memory_order_release);
+}
+
+bool slots_waiting(const struct slots_group *group) {
+        if (!group->table)
+                return false;
+        for (uint32_t i = 0; i < LAYOUT_WAITING_WORDS; i++)
+                if (atomic_load(&group->table->waiting[i])) /* seq_cst: see publish() */
+                        return true;
+        return false;
+}
+
+void slots_want_room(const struct slots_writer *w, bool wanted) {
+        /* seq_cst: this store and the next slots_begin()'s look at holds and cursors cross with a reader that lets go
+         * and then looks here. */
+        atomic_store(&slots_header(&w->slots)->room_wanted, wanted);
+}
+
+bool slots_blocker(const struct slots_writer *w, uint32_t *group, uint32_t *entry) {
+        uint64_t newest = slots_newest(&w->slots);
+
+        for (; *group < w->n_groups; ++*group, *entry = 0) {
+                const struct slots_group *g = &w->groups[*group];
+
+                if (!g->table || !g->binding)
+                        continue;
+                for (uint32_t n = entries(g->table); *entry < n; ++*entry) {
+                        const struct layout_reader *r = &g->table->reader[*entry];
+                        bool behind = atomic_load(&r->ordered) && atomic_load(&r->cursor) < newest;
+
+                        if ((behind || atomic_load(&r->hold) != 0) && !is_dead(g, *entry))
+                                return true;
+                }
+        }
+        return false;
+}
