@@ -28,6 +28,8 @@
 extern "C" {
 #endif
 
+#pragma GCC visibility push(default)
+
 #define SHMD_FOREVER (-1)
 
 struct shmd;        /* a connection to the daemon */
@@ -76,7 +78,7 @@ enum shmd_policy {
 /* Parameters of a new segment. Zero means the default; for a segment that exists it means "whatever it has". */
 struct shmd_options {
         uint64_t slot_size; /* bytes of the largest frame; no default for a new segment */
-        uint32_t n_slots;   /* 1 to SHMD_SLOTS_MAX; default 4. Readers that hold at a time plus 2 never disturb a writer */
+        uint32_t n_slots;   /* 1 to SHMD_SLOTS_MAX; default 4. Readers holding at a time plus 2: none is disturbed */
         uint32_t mode;      /* permission bits: r to read, w to write; default 0600 */
         uint32_t policy;    /* enum shmd_policy */
         uint32_t flags;     /* SHMD_EPHEMERAL, SHMD_SPARSE, SHMD_HUGE, SHMD_EXCLUSIVE */
@@ -118,12 +120,12 @@ struct shmd_info {
         uint64_t timestamp; /* of the newest frame: CLOCK_MONOTONIC, ns; 0: none yet */
         uint64_t created;   /* CLOCK_REALTIME, ns */
         uint32_t n_slots;
-        uint32_t policy;    /* SHMD_OVERWRITE or SHMD_BLOCK */
-        uint32_t flags;     /* SHMD_EPHEMERAL, SHMD_SPARSE, SHMD_HUGE */
+        uint32_t policy; /* SHMD_OVERWRITE or SHMD_BLOCK */
+        uint32_t flags;  /* SHMD_EPHEMERAL, SHMD_SPARSE, SHMD_HUGE */
         uint32_t mode;
-        uint32_t uid;       /* owner */
+        uint32_t uid; /* owner */
         uint32_t gid;
-        uint32_t writers;   /* that have it open now */
+        uint32_t writers; /* that have it open now */
         uint32_t readers;
         char name[SHMD_NAME_MAX + 1];
         char type[SHMD_TYPE_MAX + 1];
@@ -344,6 +346,8 @@ int shmd_reader_writers(struct shmd_reader *r);
 
 /* As shmd_writer_info(). */
 const struct shmd_info *shmd_reader_info(const struct shmd_reader *r);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

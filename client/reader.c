@@ -1,0 +1,331 @@
+/* reader.c -- a segment opened for reading: the waiting around the slots. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "client/deadline.h"
+#include "client/handle.h"
+#include "proto/cleanup.h"
+
+#define COPY_RETRIES 1000 /* of a copy that the writer overtakes */
+
+struct shmd_reader {
+        struct handle handle;
+        struct slots_reader slots;
+        int table; /* the reader's sign of life */
+        int room;  /* rung for a writer that waits for us; -1 where none does */
+        bool armed;
+        unsigned busy; /* times in a row that a one-slot segment was being changed */
+};
+
+static struct shmd_reader *reader_of(struct handle *h) { return container_of(h, struct shmd_reader, handle); }
+
+static void close_own(struct handle *h) {
+        struct shmd_reader *r = reader_of(h);
+
+        fd_close(STEAL_FD(r->table));
+        fd_close(STEAL_FD(r->room));
+        if (h->forked)
+                r->slots.table = NULL; /* not mapped here */
+}
+
+/* ---- opening and closing ---------------------------------------------------------------------------------------- */
+
+static int take_answer(struct shmd_reader *r, const struct proto_opened *opened, struct packet *packet) {
+        void *table;
+        int e;
+
+        r->table = packet_take_fd(packet, 1);
+        r->room = packet_take_fd(packet, 2);
+        if (r->table < 0 || opened->entry >= LAYOUT_READERS_MAX)
+                return -EPROTO;
+        e = handle_map(&table, r->table, sizeof(struct layout_table), true);
+        if (e)
+                return e;
+        r->slots.slots = r->handle.slots;
+        r->slots.table = table;
+        r->slots.entry = opened->entry;
+        r->slots.cursor = atomic_load(&r->slots.table->reader[opened->entry].cursor);
+        return 0;
+}
+
+int shmd_reader_open(struct shmd_reader **out, struct shmd *conn, const char *name, unsigned flags, int timeout_ms) {
+        const unsigned known = SHMD_WAIT | SHMD_ORDERED | SHMD_FROM_OLDEST | SHMD_FROM_END;
+        struct proto_open request = {
+                .access = PROTO_ACCESS_READ,
+                .flags = (flags & SHMD_WAIT ? PROTO_OPEN_WAIT : 0) | (flags & SHMD_ORDERED ? PROTO_OPEN_ORDERED : 0),
+                .start = flags & SHMD_FROM_OLDEST ? PROTO_START_OLDEST
+                         : flags & SHMD_FROM_END  ? PROTO_START_END
+                                                  : PROTO_START_NEWEST,
+        };
+        struct proto_opened opened;
+        struct packet packet;
+        struct shmd_reader *r;
+        int e;
+
+        *out = NULL;
+        r = calloc(1, sizeof(*r));
+        if (!r)
+                return -ENOMEM;
+        handle_init(&r->handle);
+        r->handle.in_child = close_own;
+        r->table = r->room = -1;
+        if ((flags & ~known) || ((flags & SHMD_FROM_OLDEST) && (flags & SHMD_FROM_END))) {
+                e = -EINVAL;
+        } else {
+                e = handle_open(&r->handle, conn, name, &request, &opened, &packet, 3, timeout_ms);
+                if (e == 0) {
+                        r->slots.ordered = flags & SHMD_ORDERED;
+                        e = take_answer(r, &opened, &packet);
+                        packet_close(&packet);
+                }
+        }
+        if (e) {
+                shmd_reader_close(r);
+                return e;
+        }
+        *out = r;
+        return 0;
+}
+
+struct shmd_reader *shmd_reader_close(struct shmd_reader *r) {
+        if (!r)
+                return NULL;
+        if (r->slots.held && !r->handle.forked)
+                shmd_reader_release(r);
+        if (r->slots.table)
+                (void)munmap(r->slots.table, sizeof(*r->slots.table));
+        close_own(&r->handle);
+        handle_close(&r->handle);
+        free(r);
+        return NULL;
+}
+
+/* ---- frames ----------------------------------------------------------------------------------------------------- */
+
+/* Wake a writer that waits until we let go, if there is one. */
+static void ring_room(struct shmd_reader *r) {
+        static const uint64_t zero;
+
+        if (!r->slots.room)
+                return;
+        r->slots.room = false;
+        if (r->room >= 0 && write(r->room, &zero, sizeof(zero)) < 0)
+                return; /* only memory pressure is left; the writer looks again by itself after a while */
+}
+
+static int disarm(struct shmd_reader *r) {
+        if (r->armed)
+                slots_disarm(&r->slots);
+        r->armed = false;
+        return 0;
+}
+
+/* One slot: did the writer that is changing it die doing so? Asked at first and then now and then: it costs a system
+ * call. With the daemon there, it marks the slot torn by itself. */
+static bool is_writer_dead(struct shmd_reader *r) {
+        uint32_t lock;
+
+        if (r->busy++ % 64)
+                return false;
+        lock = atomic_load_explicit(&slots_header(&r->handle.slots)->lock, memory_order_relaxed);
+        return lock != 0 && !handle_is_alive(r->handle.data, slots_lock_owner(lock));
+}
+
+/* What the slots say of a frame, as an errno. */
+static int outcome(struct shmd_reader *r, int e) {
+        switch (e) {
+        case 0:
+                r->busy = 0;
+                return 0;
+        case SLOTS_E_NONE:
+                return r->handle.removed ? -EIDRM : -EAGAIN;
+        case SLOTS_E_BUSY:
+                return is_writer_dead(r) ? -EOWNERDEAD : -EAGAIN;
+        case SLOTS_E_TORN:
+                return -EOWNERDEAD;
+        default:
+                return -EPROTO;
+        }
+}
+
+/* Hold a frame. Return: 0, or a negative errno. */
+static int hold(struct shmd_reader *r, unsigned which, struct slots_frame *frame) {
+        int e;
+
+        if (r->handle.forked)
+                return -ECHILD;
+        if (r->slots.held)
+                return -EBUSY;
+        if (which != SHMD_LATEST && which != SHMD_NEXT)
+                return -EINVAL;
+        disarm(r);
+        e = handle_look(&r->handle);
+        if (e)
+                return e;
+        /* Of a removed segment what is new is still given, and nothing twice. */
+        if (r->handle.removed && !slots_fresh(&r->slots))
+                return -EIDRM;
+        e = outcome(r, which == SHMD_NEXT ? slots_next(&r->slots, frame) : slots_latest(&r->slots, frame));
+        ring_room(r);
+        return e;
+}
+
+static void describe(struct shmd_frame *out, const struct slots_frame *in) {
+        *out = (struct shmd_frame){
+                .data = in->data,
+                .length = in->length,
+                .sequence = in->sequence,
+                .timestamp = in->timestamp,
+                .tag = in->tag,
+                .missed = in->missed,
+        };
+}
+
+int shmd_reader_latest(struct shmd_reader *r, struct shmd_frame *frame) {
+        struct slots_frame f;
+        int e = hold(r, SHMD_LATEST, &f);
+
+        if (e)
+                return e;
+        describe(frame, &f);
+        return f.sequence == r->slots.before;
+}
+
+int shmd_reader_next(struct shmd_reader *r, struct shmd_frame *frame) {
+        struct slots_frame f;
+        int e = hold(r, SHMD_NEXT, &f);
+
+        if (e)
+                return e;
+        describe(frame, &f);
+        return 0;
+}
+
+int shmd_reader_release(struct shmd_reader *r) {
+        int e;
+
+        if (r->handle.forked)
+                return -ECHILD;
+        e = slots_release(&r->slots);
+        ring_room(r);
+        return e == 0 ? 0 : e == SLOTS_E_OVERWRITTEN ? -ESTALE : -EINVAL;
+}
+
+int shmd_reader_intact(struct shmd_reader *r) {
+        if (r->handle.forked)
+                return -ECHILD;
+        return r->slots.held ? slots_intact(&r->slots) : -EINVAL;
+}
+
+int shmd_reader_copy(struct shmd_reader *r, unsigned which, void *buffer, size_t size, struct shmd_frame *frame) {
+        for (unsigned i = 0; i < COPY_RETRIES; i++) {
+                struct slots_frame f;
+                bool same, fits;
+                int e = hold(r, which, &f);
+
+                if (e)
+                        return e;
+                same = f.sequence == r->slots.before;
+                fits = f.length <= size;
+                if (fits)
+                        memcpy(buffer, f.data, f.length);
+                if (frame) {
+                        describe(frame, &f);
+                        frame->data = NULL;
+                }
+                /* Overtaken while it was copied: it was never taken, and next() will count it as missed. */
+                if (!fits || !slots_intact(&r->slots))
+                        slots_untake(&r->slots);
+                if (shmd_reader_release(r) == 0)
+                        return fits ? same : -EMSGSIZE;
+        }
+        return -EAGAIN;
+}
+
+int shmd_reader_data(struct shmd_reader *r, const void **data, size_t *size) {
+        if (r->handle.forked)
+                return -ECHILD;
+        if (r->handle.slots.geometry.n_slots > 1)
+                return -EINVAL;
+        *data = slots_payload(&r->handle.slots, 0);
+        *size = r->handle.slots.geometry.slot_size;
+        return 0;
+}
+
+/* ---- events ----------------------------------------------------------------------------------------------------- */
+
+/* What there is to tell now, each but FRAME once. Return: a mask, 0, or -EIDRM. */
+static int collect(struct shmd_reader *r) {
+        unsigned events = r->handle.events;
+
+        r->handle.events = 0;
+        if (slots_fresh(&r->slots))
+                events |= SHMD_EVENT_FRAME;
+        if (events == 0 && r->handle.removed)
+                return -EIDRM;
+        return (int)events;
+}
+
+int shmd_reader_arm(struct shmd_reader *r) {
+        if (r->handle.forked)
+                return -ECHILD;
+        disarm(r);
+        for (;;) {
+                int e;
+
+                /* Take what lies on the watch off it: from then on whatever rings it is news. */
+                e = handle_sleep(&r->handle, 0);
+                if (e == 0)
+                        e = collect(r);
+                if (e)
+                        return e;
+                if (slots_arm(&r->slots)) {
+                        r->armed = true;
+                        return 0;
+                }
+        }
+}
+
+int shmd_reader_wait(struct shmd_reader *r, int timeout_ms) {
+        int64_t deadline;
+        int e;
+
+        if (r->handle.forked)
+                return -ECHILD;
+        e = handle_look(&r->handle);
+        if (e == 0)
+                e = collect(r);
+        if (e || timeout_ms == 0)
+                return e;
+        deadline = deadline_in(timeout_ms);
+        for (;;) {
+                e = shmd_reader_arm(r);
+                if (e)
+                        return e;
+                e = handle_sleep(&r->handle, deadline_left(deadline, -1));
+                disarm(r);
+                if (e == 0)
+                        e = collect(r);
+                if (e || deadline_left(deadline, -1) == 0)
+                        return e;
+        }
+}
+
+int shmd_reader_fd(struct shmd_reader *r) { return r->handle.forked ? -ECHILD : r->handle.watch; }
+
+int shmd_reader_writers(struct shmd_reader *r) {
+        int e;
+
+        if (r->handle.forked)
+                return -ECHILD;
+        e = handle_look(&r->handle);
+        if (e)
+                return e;
+        return r->handle.removed ? -EIDRM : (int)r->handle.users.writers;
+}
+
+const struct shmd_info *shmd_reader_info(const struct shmd_reader *r) { return &r->handle.info; }
