@@ -1,0 +1,77 @@
+/* verb.c -- the command line of a verb. */
+#define _GNU_SOURCE
+#include "client/shmctl/verb.h"
+
+#include <stdio.h>
+
+#include "client/shmctl/output.h"
+#include "client/shmctl/report.h"
+
+static int print_help(const struct verb *verb) {
+        CLEANUP(freep) char *text = NULL;
+
+        if (asprintf(&text,
+                     "Usage: shmctl %s %s\n"
+                     "%s.\n"
+                     "\n"
+                     "%s"
+                     "  -s, --socket PATH       the daemon's socket\n"
+                     "  -h, --help              print this\n",
+                     verb->name, verb->usage, verb->summary, verb->help) < 0) {
+                text = NULL;
+                return report_memory();
+        }
+        return output_text(text);
+}
+
+int command_option(struct command *cmd, int argc, char **argv, const char *short_options,
+                   const struct option *long_options) {
+        int option;
+
+        opterr = 0;
+        option = getopt_long(argc, argv, short_options, long_options, NULL);
+        switch (option) {
+        case 's':
+                cmd->socket = optarg;
+                return command_option(cmd, argc, argv, short_options, long_options);
+        case 'h':
+                cmd->status = print_help(cmd->verb);
+                return COMMAND_END;
+        case ':':
+                cmd->status = report_usage(cmd->verb, "the option %s needs a value", argv[optind - 1]);
+                return COMMAND_END;
+        case '?':
+                /* A letter is in optopt; a long option is not, but has been stepped over. */
+                if (optopt > 0 && optopt < COMMAND_OPTION && argv[optind - 1][1] == '-')
+                        cmd->status = report_usage(cmd->verb, "the option %s takes no value", argv[optind - 1]);
+                else if (optopt >= COMMAND_OPTION)
+                        cmd->status = report_usage(cmd->verb, "the option %s takes no value", argv[optind - 1]);
+                else if (optopt)
+                        cmd->status = report_usage(cmd->verb, "there is no option -%c", optopt);
+                else
+                        cmd->status = report_usage(cmd->verb,
+                                                   "there is no option %s, or it is not the only one that "
+                                                   "begins so",
+                                                   argv[optind - 1]);
+                return COMMAND_END;
+        default:
+                return option;
+        }
+}
+
+int command_arguments(const struct command *cmd, int argc, char **argv, const char *what, int min, int max) {
+        if (argc - optind < min)
+                return report_usage(cmd->verb, "%s is missing", what);
+        if (argc - optind > max)
+                return report_usage(cmd->verb, "%s is too much: only %s is taken", argv[optind + max], what);
+        return STATUS_OK;
+}
+
+int command_connect(const struct command *cmd, struct shmd **out) {
+        CLEANUP(shmd_closep) struct shmd *conn = NULL;
+
+        if (shmd_connect(&conn, cmd->socket) < 0)
+                return conn ? report("%s", shmd_error(conn)) : report_memory();
+        *out = STEAL_PTR(conn);
+        return STATUS_OK;
+}
