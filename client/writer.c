@@ -1,6 +1,7 @@
 /* writer.c -- a segment opened for writing: the waiting and ringing around the slots. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,30 +144,32 @@ static long futex(_Atomic uint32_t *word, int op, uint32_t value, const struct t
         return syscall(SYS_futex, word, op, value, timeout, NULL, 0);
 }
 
+/* Let go of the lock, and wake whoever has waited for what was done under it. That a frame has been published is not
+ * the only reason: we may have inherited the lock from a writer that died before it rang. */
 static void unlock(struct shmd_writer *w) {
         if (slots_unlock(&w->handle.slots))
-                (void)futex(&slots_header(&w->handle.slots)->lock, FUTEX_WAKE, 1, NULL);
+                (void)futex(&slots_header(&w->handle.slots)->lock_wakes, FUTEX_WAKE, INT_MAX, NULL);
+        /* A group that cannot be taken in now is tried again at the next begin, which reports it. */
+        (void)handle_look(&w->handle);
+        ring(w);
 }
 
 static int lock(struct shmd_writer *w, int64_t deadline) {
         const struct slots *s = &w->handle.slots;
-        uint32_t seen;
+        uint32_t owner;
 
-        if (slots_lock(s, w->id, false, &seen) == 0)
-                return 0;
-        while (slots_lock(s, w->id, true, &seen)) {
+        while (slots_lock(s, w->id, &owner)) {
                 const struct timespec slice = { .tv_nsec = LIVENESS_MS * 1000000L };
-                uint32_t owner = slots_lock_owner(seen);
+                uint32_t wakes = slots_lock_want(s);
 
-                /* The lock of a writer that died is taken over with what it left. It may have died before it rang, so
-                 * that is made up for. */
-                if (!handle_is_alive(w->handle.data, owner) && slots_lock_inherit(s, w->id, owner)) {
-                        ring(w);
+                if (slots_lock(s, w->id, &owner) == 0)
                         return 0;
-                }
+                /* The lock of a writer that died is taken over with what it left. */
+                if (!handle_is_alive(w->handle.data, owner) && slots_lock_inherit(s, w->id, owner))
+                        return 0;
                 if (deadline_left(deadline, -1) == 0)
                         return -ETIMEDOUT;
-                if (futex(&slots_header(s)->lock, FUTEX_WAIT, seen, &slice) < 0 && errno == EINTR)
+                if (futex(&slots_header(s)->lock_wakes, FUTEX_WAIT, wakes, &slice) < 0 && errno == EINTR)
                         return -EINTR;
         }
         return 0;
@@ -258,10 +261,6 @@ int shmd_writer_flush(struct shmd_writer *w, size_t length, uint64_t tag) {
         w->sequence = slots_flush(&w->slots, length, tag, (uint64_t)deadline_now());
         w->begun = false;
         unlock(w);
-        /* Published, whatever follows. A group that cannot be taken in now is tried again at the next begin, which
-         * reports it. */
-        (void)handle_look(&w->handle);
-        ring(w);
         return 0;
 }
 

@@ -64,7 +64,9 @@ struct layout_header {
         _Alignas(LAYOUT_LINE) _Atomic uint64_t head; /* word of the newest frame; 0: none yet */
 
         /* The writers' own. */
-        _Alignas(LAYOUT_LINE) _Atomic uint32_t lock; /* 0 or owner's id + 1, and SLOTS_LOCK_CONTENDED; a futex */
+        _Alignas(LAYOUT_LINE) _Atomic uint32_t lock; /* 0, or the owner's id + 1 */
+        _Atomic uint32_t lock_wanted;                /* somebody sleeps, or is about to, until the lock is free */
+        _Atomic uint32_t lock_wakes;                 /* grows with each wake-up: the futex that they sleep on */
         _Atomic uint32_t next_slot;                  /* where the next search begins */
 };
 

@@ -16,14 +16,15 @@
  *      ... write the payload ...                        is slot[s].sequence still N (or N | CLAIMED)?
  *      flush: slot.sequence := N'                           nobody wrote meanwhile
  *          index[N'] := word, head := word              hold := 0
- *          does anybody wait? ring
- *      unlock
+ *      unlock, fence
+ *      does anybody wait? ring
  *
  * The two stores that cross, "CLAIMED" and "hold", are each followed by a load of what the other stored. All four are
  * sequentially consistent, so at least one side sees the other (Dekker): either the reader sees the claim and lets go,
  * or the writer sees the hold and looks for another slot. CLAIMED is apart from WRITING so that a reader which is about
  * to let go can tell "asked for" (its frame is whole) from "being overwritten". The same crossing of a store and a load
- * makes the wake-ups sure: head against the waiting bit, hold against room_wanted, head against epoch.
+ * makes the wake-ups sure: head against the waiting bit and the epoch, the lock against lock_wanted, hold against
+ * room_wanted. On the writer's side of those a fence stands between the store and the load: slots_unlock() has it.
  *
  * A hold is the word of a frame, so one that the writer broke (it was short of slots) binds it no longer.
  *
@@ -95,23 +96,26 @@ void slots_table_init(struct layout_table *table);
  * A robust lock of our own. A pthread mutex will not do: its links for the robust list lie in the mutex, so a hostile
  * writer forges them and pthread_mutex_unlock() in another writer stores where it is told to. Here the word has an id
  * in it and nothing else; whether its owner lives is known from the owner's OFD lock (see layout.h).
+ *
+ * A lock that nobody waits for costs one atomic exchange to take and a store to let go: slots_unlock() has the one full
+ * fence of a flush, and it serves the lock's sleepers, the readers' waiting bits and the epoch alike.
+ *
+ * Who waits: slots_lock_want(), then try once more, then sleep while lock_wakes is what slots_lock_want() returned, but
+ * never for long: an owner may die between letting go and waking.
  */
-#define SLOTS_LOCK_CONTENDED UINT32_C(0x80000000)
-
-static inline uint32_t slots_lock_owner(uint32_t lock) { return (lock & ~SLOTS_LOCK_CONTENDED) - 1; }
 
 /**
  * slots_lock() - try to take the writers' lock
- * @s:    the segment
- * @id:   who wants it, below LAYOUT_WRITERS_MAX
- * @wait: announce that the caller will sleep on the lock word if it fails
- * @seen: receives the lock word on failure: what to sleep on
- *
- * A lock that was ever waited for stays announced for whoever takes it with @wait, so that no sleeper is forgotten.
+ * @s:     the segment
+ * @id:    who wants it, below LAYOUT_WRITERS_MAX
+ * @owner: receives the id of the writer that has it, on failure
  *
  * Return: 0 or SLOTS_E_LOCKED.
  */
-int slots_lock(const struct slots *s, uint32_t id, bool wait, uint32_t *seen);
+int slots_lock(const struct slots *s, uint32_t id, uint32_t *owner);
+
+/* Announce that the caller will sleep if slots_lock() fails once more. Return: the value of lock_wakes to sleep on. */
+uint32_t slots_lock_want(const struct slots *s);
 
 /**
  * slots_lock_inherit() - take the lock over from a writer that has died, and tidy up after it
@@ -119,11 +123,13 @@ int slots_lock(const struct slots *s, uint32_t id, bool wait, uint32_t *seen);
  * @id:   who takes it
  * @dead: the writer that died holding it
  *
+ * The dead one may not have rung: after slots_unlock(), look at slots_waiting() as after a flush.
+ *
  * Return: true if the lock is the caller's now; false if it was not the dead one's (any more).
  */
 bool slots_lock_inherit(const struct slots *s, uint32_t id, uint32_t dead);
 
-/* Let go. Return: true if somebody sleeps on the lock word and must be woken (one is enough). */
+/* Let go. Return: true if somebody sleeps on lock_wakes: wake all. */
 bool slots_unlock(const struct slots *s);
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
@@ -159,7 +165,7 @@ int slots_begin(struct slots_writer *w);
  * @tag:       the application's
  * @timestamp: CLOCK_MONOTONIC, ns
  *
- * After it, slots_waiting() says which groups to ring.
+ * After slots_unlock(), slots_waiting() says which groups to ring.
  *
  * Return: the frame's sequence number.
  */
@@ -168,7 +174,7 @@ uint64_t slots_flush(struct slots_writer *w, uint64_t length, uint64_t tag, uint
 /* Give the slot back unpublished. With one slot the frame is torn until the next flush. The caller has the lock. */
 void slots_cancel(struct slots_writer *w);
 
-/* Does anybody of this group wait for its bell? */
+/* Does anybody of this group wait for its bell? To be asked after slots_unlock(). */
 bool slots_waiting(const struct slots_group *group);
 
 /* Announce (or take back) that a writer is about to sleep until there is room; after announcing, begin once more. */

@@ -33,30 +33,25 @@ void slots_init(const struct slots *s) {
 
 /* ---- the writers' lock ------------------------------------------------------------------------------------------ */
 
-int slots_lock(const struct slots *s, uint32_t id, bool wait, uint32_t *seen) {
-        _Atomic uint32_t *lock = &slots_header(s)->lock;
-        uint32_t want = (id + 1) | (wait ? SLOTS_LOCK_CONTENDED : 0);
+int slots_lock(const struct slots *s, uint32_t id, uint32_t *owner) {
         uint32_t is = 0;
 
-        for (;;) {
-                /* acquire: what the last owner stored (slots, next_slot) comes before what we do. */
-                if (atomic_compare_exchange_strong_explicit(lock, &is, want, memory_order_acquire,
-                                                            memory_order_relaxed))
-                        return 0;
-                if (is == 0)
-                        continue;
-                if (!wait || (is & SLOTS_LOCK_CONTENDED))
-                        break;
-                /* relaxed: only the value matters, the futex compares it again under the kernel's own lock. */
-                if (atomic_compare_exchange_strong_explicit(lock, &is, is | SLOTS_LOCK_CONTENDED, memory_order_relaxed,
-                                                            memory_order_relaxed)) {
-                        is |= SLOTS_LOCK_CONTENDED;
-                        break;
-                }
-                is = 0;
-        }
-        *seen = is;
+        /* acquire: what the last owner stored (slots, next_slot) comes before what we do. seq_cst on failure: crosses
+         * with slots_unlock(), see slots_lock_want(). */
+        if (atomic_compare_exchange_strong(&slots_header(s)->lock, &is, id + 1))
+                return 0;
+        *owner = is - 1;
         return SLOTS_E_LOCKED;
+}
+
+uint32_t slots_lock_want(const struct slots *s) {
+        struct layout_header *h = slots_header(s);
+        /* Taken first: a wake-up after it changes the value, and the kernel does not let us sleep on the old one. */
+        uint32_t wakes = atomic_load(&h->lock_wakes);
+
+        /* seq_cst: this store and the next slots_lock()'s look at the lock cross with slots_unlock()'s. */
+        atomic_store(&h->lock_wanted, 1);
+        return wakes;
 }
 
 /* Make @slot, whose descriptor is complete, the newest frame. */
@@ -65,9 +60,9 @@ static void publish(const struct slots *s, uint32_t slot, uint64_t sequence) {
 
         /* release: who finds the frame through the index finds its descriptor complete. */
         atomic_store_explicit(slots_index(s, sequence), word, memory_order_release);
-        /* seq_cst: this store and the loads of the waiting bits (and of the epoch) that follow cross with a reader's
-         * waiting bit and its look at the head: one of the two sees the other. It releases the frame as well. */
-        atomic_store(&slots_header(s)->head, word);
+        /* release: the same for who comes by the head. That it crosses with the waiting bits and the epoch is seen to by
+         * the fence in slots_unlock(). */
+        atomic_store_explicit(&slots_header(s)->head, word, memory_order_release);
 }
 
 /* What a writer that died with the lock has left half done. Only whoever has the lock may come here. */
@@ -90,25 +85,29 @@ static void recover(const struct slots *s) {
 }
 
 bool slots_lock_inherit(const struct slots *s, uint32_t id, uint32_t dead) {
-        _Atomic uint32_t *lock = &slots_header(s)->lock;
-        uint32_t is = atomic_load_explicit(lock, memory_order_relaxed);
+        uint32_t is = dead + 1;
 
-        while (is != 0 && slots_lock_owner(is) == dead) {
-                /* Contended, to be on the safe side: who slept on the dead one's lock must be woken by us. */
-                if (atomic_compare_exchange_weak_explicit(lock, &is, (id + 1) | SLOTS_LOCK_CONTENDED,
-                                                          memory_order_acquire, memory_order_relaxed)) {
-                        recover(s);
-                        return true;
-                }
-        }
-        return false;
+        if (!atomic_compare_exchange_strong(&slots_header(s)->lock, &is, id + 1))
+                return false;
+        recover(s);
+        return true;
 }
 
 bool slots_unlock(const struct slots *s) {
-        /* release: the next owner sees what we did. */
-        uint32_t was = atomic_exchange_explicit(&slots_header(s)->lock, 0, memory_order_release);
+        struct layout_header *h = slots_header(s);
 
-        return was & SLOTS_LOCK_CONTENDED;
+        /* release: the next owner sees what we did. */
+        atomic_store_explicit(&h->lock, 0, memory_order_release);
+        /* Between the stores above (lock, and head before it) and the loads that follow (lock_wanted here, epoch and
+         * waiting bits in the caller). Who announces a wait does it with a seq_cst store and then looks at the lock or
+         * the head with a seq_cst load: if our load, also seq_cst, misses the store, then that load comes after this
+         * fence in the one order of all seq_cst operations, and sees what we stored before it (C17 7.17.3, 10). */
+        atomic_thread_fence(memory_order_seq_cst);
+        if (!atomic_load(&h->lock_wanted))
+                return false;
+        atomic_store(&h->lock_wanted, 0);
+        atomic_fetch_add(&h->lock_wakes, 1);
+        return true;
 }
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
@@ -260,7 +259,7 @@ bool slots_waiting(const struct slots_group *group) {
         if (!group->table)
                 return false;
         for (uint32_t i = 0; i < LAYOUT_WAITING_WORDS; i++)
-                if (atomic_load(&group->table->waiting[i])) /* seq_cst: see publish() */
+                if (atomic_load(&group->table->waiting[i])) /* seq_cst: see slots_unlock() */
                         return true;
         return false;
 }
