@@ -132,7 +132,7 @@ static bool is_writer_dead(struct shmd_reader *r) {
         if (r->busy++ % 64)
                 return false;
         lock = atomic_load_explicit(&slots_header(&r->handle.slots)->lock, memory_order_relaxed);
-        return lock != 0 && !handle_is_alive(r->handle.data, slots_lock_owner(lock));
+        return lock != 0 && !handle_is_alive(r->handle.data, lock - 1);
 }
 
 /* What the slots say of a frame, as an errno. */

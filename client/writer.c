@@ -13,8 +13,8 @@
 #include "client/handle.h"
 #include "proto/cleanup.h"
 
-/* How long a sleeper trusts that somebody will wake it before it looks whether they live. Matters only while the
- * daemon is away: otherwise it tells. */
+/* How long a sleeper trusts that somebody will wake it before it looks whether they live. The daemon tells of deaths
+ * too, but it may be away. */
 #define LIVENESS_MS 20
 
 struct group {
