@@ -14,7 +14,8 @@
 #include "client/socket.h"
 #include "proto/cleanup.h"
 
-#define WATCH_SOCKET 1 /* epoll data of the socket */
+#define WATCH_SOCKET 1                             /* epoll data of the socket */
+#define POPULATE_MAX (UINT64_C(256) * 1024 * 1024) /* bytes of a segment whose pages are mapped at opening */
 
 static void close_in_child(struct fork_guard *guard) {
         struct handle *h = container_of(guard, struct handle, guard);
@@ -32,8 +33,9 @@ void handle_init(struct handle *h) {
         h->guard.in_child = close_in_child;
 }
 
-int handle_map(void **out, int fd, size_t size, bool writable) {
-        void *p = mmap(NULL, size, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
+int handle_map(void **out, int fd, size_t size, bool writable, bool populate) {
+        void *p = mmap(NULL, size, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED | (populate ? MAP_POPULATE : 0),
+                       fd, 0);
         int r;
 
         if (p == MAP_FAILED)
@@ -61,7 +63,10 @@ static int take_answer(struct handle *h, struct failure *failure, const struct p
         if (h->data < 0 ||
             geometry_init(&h->slots.geometry, opened->slot_size, opened->n_slots, opened->page_size) != 0)
                 return failure_set(failure, -EPROTO, "the daemon's reply to opening %s makes no sense", name);
-        r = handle_map(&base, h->data, h->slots.geometry.file_size, writable);
+        /* The first touch of a page costs a fault, and the very first its clearing: now rather than in the first frames.
+         * What is larger would make opening a matter of seconds, and what is sparse is not to be filled. */
+        r = handle_map(&base, h->data, h->slots.geometry.file_size, writable,
+                       h->slots.geometry.file_size <= POPULATE_MAX && !(opened->segment_flags & PROTO_SEGMENT_SPARSE));
         if (r)
                 return failure_set(failure, r, "mapping %llu bytes of %s: %s",
                                    (unsigned long long)h->slots.geometry.file_size, name, strerror(-r));

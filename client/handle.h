@@ -57,8 +57,9 @@ int handle_open(struct handle *h, struct shmd *conn, const char *name, struct pr
 
 void handle_close(struct handle *h);
 
-/* Map a memfd that a child is not to inherit: @writable or not. Return: 0 or a negative errno. */
-int handle_map(void **out, int fd, size_t size, bool writable);
+/* Map a memfd that a child is not to inherit: @writable or not, its pages at once or as they are touched. Return: 0 or a
+ * negative errno. */
+int handle_map(void **out, int fd, size_t size, bool writable, bool populate);
 
 /* Read the notices if the header says there are any: no system call otherwise. Return: 0 or a negative errno. */
 int handle_look(struct handle *h);

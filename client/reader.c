@@ -8,6 +8,7 @@
 
 #include "client/deadline.h"
 #include "client/handle.h"
+#include "client/patience.h"
 #include "proto/cleanup.h"
 
 #define COPY_RETRIES 1000 /* of a copy that the writer overtakes */
@@ -18,6 +19,7 @@ struct shmd_reader {
         int table; /* the reader's sign of life */
         int room;  /* rung for a writer that waits for us; -1 where none does */
         bool armed;
+        struct patience patience;
         unsigned busy; /* times in a row that a one-slot segment was being changed */
 };
 
@@ -42,7 +44,7 @@ static int take_answer(struct shmd_reader *r, const struct proto_opened *opened,
         r->room = packet_take_fd(packet, 2);
         if (r->table < 0 || opened->entry >= LAYOUT_READERS_MAX)
                 return -EPROTO;
-        e = handle_map(&table, r->table, sizeof(struct layout_table), true);
+        e = handle_map(&table, r->table, sizeof(struct layout_table), true, true);
         if (e)
                 return e;
         r->slots.slots = r->handle.slots;
@@ -73,6 +75,7 @@ int shmd_reader_open(struct shmd_reader **out, struct shmd *conn, const char *na
         handle_init(&r->handle);
         r->handle.in_child = close_own;
         r->table = r->room = -1;
+        patience_init(&r->patience);
         if ((flags & ~known) || ((flags & SHMD_FROM_OLDEST) && (flags & SHMD_FROM_END))) {
                 e = -EINVAL;
         } else {
@@ -258,6 +261,14 @@ int shmd_reader_data(struct shmd_reader *r, const void **data, size_t *size) {
 
 /* ---- events ----------------------------------------------------------------------------------------------------- */
 
+static void pause_cpu(void) {
+#if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+#elif defined(__aarch64__)
+        __asm__ volatile("isb");
+#endif
+}
+
 /* What there is to tell now, each but FRAME once. Return: a mask, 0, or -EIDRM. */
 static int collect(struct shmd_reader *r) {
         unsigned events = r->handle.events;
@@ -290,8 +301,41 @@ int shmd_reader_arm(struct shmd_reader *r) {
         }
 }
 
+/* Look for a frame or a notice for a while. Return: whether something is there. */
+static bool look_out(struct shmd_reader *r, int64_t until) {
+        const struct layout_header *h = slots_header(&r->handle.slots);
+
+        do {
+                /* The clock costs as much as a hundred looks. */
+                for (int i = 0; i < 64; i++) {
+                        if (slots_fresh(&r->slots) ||
+                            atomic_load_explicit(&h->epoch, memory_order_relaxed) != r->handle.epoch)
+                                return true;
+                        pause_cpu();
+                }
+        } while (deadline_now() < until);
+        return false;
+}
+
+/* Wait once: by looking, or asleep. Return: the events, 0: none, or a negative errno. */
+static int wait_once(struct shmd_reader *r, int64_t begin, int64_t deadline) {
+        int64_t spin = patience_spin(&r->patience);
+        int e;
+
+        if (spin > 0 && look_out(r, begin + spin < deadline ? begin + spin : deadline)) {
+                e = handle_look(&r->handle);
+                return e ? e : collect(r);
+        }
+        e = shmd_reader_arm(r);
+        if (e)
+                return e;
+        e = handle_sleep(&r->handle, deadline_left(deadline, -1));
+        disarm(r);
+        return e ? e : collect(r);
+}
+
 int shmd_reader_wait(struct shmd_reader *r, int timeout_ms) {
-        int64_t deadline;
+        int64_t begin, deadline;
         int e;
 
         if (r->handle.forked)
@@ -301,18 +345,17 @@ int shmd_reader_wait(struct shmd_reader *r, int timeout_ms) {
                 e = collect(r);
         if (e || timeout_ms == 0)
                 return e;
-        deadline = deadline_in(timeout_ms);
-        for (;;) {
-                e = shmd_reader_arm(r);
-                if (e)
-                        return e;
-                e = handle_sleep(&r->handle, deadline_left(deadline, -1));
-                disarm(r);
-                if (e == 0)
-                        e = collect(r);
-                if (e || deadline_left(deadline, -1) == 0)
-                        return e;
-        }
+        begin = deadline_now();
+        deadline = timeout_ms < 0 ? DEADLINE_NEVER : begin + timeout_ms * INT64_C(1000000);
+        do
+                e = wait_once(r, begin, deadline);
+        while (e == 0 && deadline_left(deadline, -1) != 0);
+        /* When the frame was published tells how long the wait was without the price of waking up. */
+        if (e > 0 && ((unsigned)e & SHMD_EVENT_FRAME))
+                patience_learn(&r->patience, (int64_t)slots_newest_timestamp(&r->handle.slots) - begin);
+        else if (e == 0)
+                patience_learn(&r->patience, deadline - begin);
+        return e;
 }
 
 int shmd_reader_fd(struct shmd_reader *r) { return r->handle.forked ? -ECHILD : r->handle.watch; }

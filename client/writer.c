@@ -54,7 +54,7 @@ static int add_group(struct handle *h, const struct proto_group *group, int tabl
 
         if (group->index >= LAYOUT_GROUPS_MAX || table < 0 || bell < 0)
                 return -EPROTO;
-        r = handle_map(&p, table, sizeof(struct layout_table), false);
+        r = handle_map(&p, table, sizeof(struct layout_table), false, true);
         if (r)
                 return r;
         drop_group(w, group->index);
