@@ -69,6 +69,7 @@ static int guard_descriptors(void) {
 }
 
 int main(int argc, char **argv) {
+        static const char short_options[] = "+:V" COMMAND_SHORT;
         static const struct option options[] = {
                 { "version", no_argument, NULL, 'V' },
                 COMMAND_LONG,
@@ -82,7 +83,7 @@ int main(int argc, char **argv) {
         (void)setlocale(LC_CTYPE, "");
 
         opterr = 0;
-        while ((option = getopt_long(argc, argv, "+:V" COMMAND_SHORT, options, NULL)) != -1) {
+        while ((option = getopt_long(argc, argv, short_options, options, NULL)) != -1) {
                 switch (option) {
                 case 's':
                         cmd.socket = optarg;
@@ -91,12 +92,8 @@ int main(int argc, char **argv) {
                         return print_help();
                 case 'V':
                         return output_text("shmctl " SHMD_VERSION "\n");
-                case ':':
-                        return report_usage(NULL, "the option %s needs a value", argv[optind - 1]);
                 default:
-                        if (optopt)
-                                return report_usage(NULL, "there is no option -%c before the verb", optopt);
-                        return report_usage(NULL, "there is no option %s before the verb", argv[optind - 1]);
+                        return command_report_option(NULL, option, argv, short_options);
                 }
         }
         if (optind == argc)

@@ -3,6 +3,7 @@
 #include "client/shmctl/verb.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "client/shmctl/output.h"
 #include "client/shmctl/report.h"
@@ -24,6 +25,19 @@ static int print_help(const struct verb *verb) {
         return output_text(text);
 }
 
+int command_report_option(const struct verb *verb, int option, char **argv, const char *short_options) {
+        const char *text = argv[optind - 1];
+
+        if (option == ':')
+                return report_usage(verb, "the option %s needs a value", text);
+        /* What optopt has: an option that is there, a letter that is not, or nothing for a word. */
+        if (optopt >= COMMAND_OPTION || (optopt && optopt != ':' && strchr(short_options, optopt)))
+                return report_usage(verb, "the option %s takes no value", text);
+        if (optopt)
+                return report_usage(verb, "there is no option -%c", optopt);
+        return report_usage(verb, "there is no option %s, or it is not the only one that begins so", text);
+}
+
 int command_option(struct command *cmd, int argc, char **argv, const char *short_options,
                    const struct option *long_options) {
         int option;
@@ -38,21 +52,8 @@ int command_option(struct command *cmd, int argc, char **argv, const char *short
                 cmd->status = print_help(cmd->verb);
                 return COMMAND_END;
         case ':':
-                cmd->status = report_usage(cmd->verb, "the option %s needs a value", argv[optind - 1]);
-                return COMMAND_END;
         case '?':
-                /* A letter is in optopt; a long option is not, but has been stepped over. */
-                if (optopt > 0 && optopt < COMMAND_OPTION && argv[optind - 1][1] == '-')
-                        cmd->status = report_usage(cmd->verb, "the option %s takes no value", argv[optind - 1]);
-                else if (optopt >= COMMAND_OPTION)
-                        cmd->status = report_usage(cmd->verb, "the option %s takes no value", argv[optind - 1]);
-                else if (optopt)
-                        cmd->status = report_usage(cmd->verb, "there is no option -%c", optopt);
-                else
-                        cmd->status = report_usage(cmd->verb,
-                                                   "there is no option %s, or it is not the only one that "
-                                                   "begins so",
-                                                   argv[optind - 1]);
+                cmd->status = command_report_option(cmd->verb, option, argv, short_options);
                 return COMMAND_END;
         default:
                 return option;

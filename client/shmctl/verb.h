@@ -70,6 +70,9 @@ struct command {
 int command_option(struct command *cmd, int argc, char **argv, const char *short_options,
                    const struct option *long_options);
 
+/* The sentence for what getopt_long() returned ':' or '?'; @verb: NULL before there is one. Return: STATUS_USAGE. */
+int command_report_option(const struct verb *verb, int option, char **argv, const char *short_options);
+
 /**
  * command_arguments() - are there as many arguments as the verb takes?
  * @cmd:  the command

@@ -117,7 +117,9 @@ static int publish(struct job *job, size_t limit, bool whole) {
         void *data;
         int r, flushed = 0;
 
-        r = shmd_writer_begin(job->writer, &data, NULL, SHMD_FOREVER);
+        do
+                r = shmd_writer_begin(job->writer, &data, NULL, SHMD_FOREVER);
+        while (r == -EINTR); /* stopped and continued */
         if (r < 0)
                 return report_handle(job->name, r);
         (void)sigprocmask(SIG_BLOCK, &job->signals, &before);
@@ -186,7 +188,9 @@ static int job_run(struct job *job) {
         if (shmd_writer_open(&job->writer, job->conn, job->name, 0, SHMD_FOREVER) < 0)
                 return report("%s", shmd_error(job->conn));
         if (job->wait) {
-                r = shmd_writer_wait_reader(job->writer, SHMD_FOREVER);
+                do
+                        r = shmd_writer_wait_reader(job->writer, SHMD_FOREVER);
+                while (r == -EINTR);
                 if (r < 0)
                         return report_handle(job->name, r);
         }
