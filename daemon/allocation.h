@@ -1,0 +1,38 @@
+/*
+ * allocation.h -- giving a new segment its memory: in steps, on the worker, and only while there is enough.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "daemon/worker.h"
+
+struct segment;
+
+struct allocation {
+        struct job job;
+        struct segment *segment; /* borrowed */
+        uint64_t size;
+        uint64_t offset;
+        void (*done)(struct allocation *a, int result);
+};
+
+/**
+ * allocation_at_once() - allocate a small segment, which takes less time than a hand-over
+ *
+ * Return: 0; JOB_MORE: it is not small, nothing was done; -ENOMEM; another negative errno.
+ */
+int allocation_at_once(struct segment *segment);
+
+/**
+ * allocation_start() - allocate what segment_allocation() says, a step at a time
+ * @a:       stays until @done
+ * @segment: stays until @done
+ * @worker:  where
+ * @done:    called on the loop. @result: 0; -ENOMEM; -ECANCELED; another negative errno
+ */
+void allocation_start(struct allocation *a, struct segment *segment, struct worker *worker,
+                      void (*done)(struct allocation *a, int result));
+
+/* Stop at the next step; done() comes all the same. */
+void allocation_cancel(struct allocation *a);

@@ -1,0 +1,325 @@
+#define _GNU_SOURCE
+#include "daemon/connection.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "daemon/handle.h"
+#include "daemon/notice.h"
+#include "daemon/request.h"
+#include "daemon/segment.h"
+#include "daemon/server.h"
+#include "daemon/user.h"
+#include "proto/cleanup.h"
+#include "proto/packet.h"
+
+#define HELLO_SECONDS 10
+#define RETRY_MS 10
+
+const char *connection_name(const struct connection *c, char *text, size_t size) {
+        (void)snprintf(text, size, "uid %u, pid %d%s%s%s", c->peer.uid, c->peer.pid, c->client[0] ? " (" : "",
+                       c->client, c->client[0] ? ")" : "");
+        return text;
+}
+
+void connection_set_client(struct connection *c, const char *client) {
+        (void)snprintf(c->client, sizeof(c->client), "%s", client);
+        for (char *p = c->client; *p; p++)
+                if (*p < ' ' || *p > '~')
+                        *p = '?';
+}
+
+static void complain(struct connection *c, const char *what) {
+        char name[128];
+
+        if (c->complained)
+                return;
+        c->complained = true;
+        log_write(LOG_WARNING, &(struct log_about){ .peer = &c->peer }, "%s: %s",
+                  connection_name(c, name, sizeof(name)), what);
+}
+
+/* ---- what to wait for ------------------------------------------------------------------------------------------- */
+
+static void on_event(evutil_socket_t fd, short what, void *data);
+
+/* While a request is under way nothing is read, so only EV_CLOSED tells of a client that has gone. */
+void connection_update(struct connection *c) {
+        short wanted = c->reply || c->request ? EV_CLOSED : EV_READ;
+
+        if (c->state == CONNECTION_DEAD)
+                return;
+        if (c->full)
+                wanted |= EV_WRITE;
+        if (wanted == c->wanted)
+                return;
+        if (c->wanted)
+                (void)event_del(&c->event);
+        c->wanted = 0;
+        (void)event_assign(&c->event, c->server->base, c->socket, (short)(wanted | EV_PERSIST), on_event, c);
+        if (event_add(&c->event, NULL) < 0) {
+                complain(c, "dropped: out of memory");
+                connection_drop(c);
+                return;
+        }
+        c->wanted = wanted;
+}
+
+/* ---- sending ---------------------------------------------------------------------------------------------------- */
+
+static struct reply *reply_free(struct reply *reply) {
+        if (!reply)
+                return NULL;
+        for (size_t i = 0; i < reply->n_fds; i++)
+                fd_close(reply->fds[i]);
+        free(reply);
+        return NULL;
+}
+
+/* A message has not been sent. Return: true if it may be tried again. */
+static bool put_off(struct connection *c, int outcome) {
+        char text[128];
+
+        switch (outcome) {
+        case PACKET_E_AGAIN:
+                c->full = true;
+                return true;
+        case -ETOOMANYREFS: /* too many descriptors are under way; only their receivers can change that */
+        case -ENOBUFS:
+        case -ENOMEM:
+        case -EMFILE:
+        case -ENFILE:
+                c->retrying = true;
+                if (event_add(&c->timer, &(struct timeval){ .tv_usec = RETRY_MS * 1000 }) == 0)
+                        return true;
+                break;
+        case PACKET_E_CLOSED:
+                break;
+        default:
+                (void)snprintf(text, sizeof(text), "dropped: it cannot be sent to: %s", strerror(-outcome));
+                complain(c, text);
+                break;
+        }
+        connection_drop(c);
+        return false;
+}
+
+static void push_notices(struct connection *c) {
+        bool sent;
+        int r;
+
+        if (!c->handle || !c->handle->open)
+                return;
+        r = notice_send(c->handle, &sent);
+        if (r)
+                (void)put_off(c, r);
+}
+
+void connection_push(struct connection *c) {
+        if (c->state == CONNECTION_DEAD || c->full || c->retrying)
+                return;
+        if (c->reply) {
+                int r = packet_send(c->socket, c->reply->bytes, c->reply->size, c->reply->fds, c->reply->n_fds);
+
+                if (r) {
+                        (void)put_off(c, r);
+                        connection_update(c);
+                        return;
+                }
+                c->reply = reply_free(c->reply);
+        }
+        push_notices(c);
+        connection_update(c);
+}
+
+/* What could not be sent before is sent now. Nobody else raises the epoch for it. */
+static void push_late(struct connection *c) {
+        connection_push(c);
+        if (c->handle && c->handle->open)
+                segment_raise_epoch(c->handle->segment);
+}
+
+void connection_reply(struct connection *c, const struct proto_header *message, int *fds, size_t n_fds) {
+        struct reply *reply = NULL;
+        int r;
+
+        if (c->state == CONNECTION_DEAD)
+                goto out;
+        r = c->full || c->retrying ? PACKET_E_AGAIN : packet_send(c->socket, message, message->size, fds, n_fds);
+        if (r == 0 || !put_off(c, r))
+                goto out;
+        reply = malloc(sizeof(*reply) + message->size);
+        if (!reply) {
+                complain(c, "dropped: out of memory");
+                connection_drop(c);
+                goto out;
+        }
+        reply->size = message->size;
+        memcpy(reply->bytes, message, message->size);
+        reply->n_fds = n_fds;
+        if (n_fds)
+                memcpy(reply->fds, fds, n_fds * sizeof(*fds));
+        c->reply = reply;
+        n_fds = 0;
+out:
+        for (size_t i = 0; i < n_fds; i++)
+                fd_close(fds[i]);
+}
+
+void connection_violation(struct connection *c, const struct proto_header *request, int error, const char *format,
+                          ...) {
+        struct proto_error reply = { 0 };
+        va_list args;
+
+        message_init(&reply.header, request->op, sizeof(reply), request->serial);
+        reply.header.error = error;
+        va_start(args, format);
+        (void)vsnprintf(reply.text, sizeof(reply.text), format, args);
+        va_end(args);
+        complain(c, reply.text);
+        /* Nothing else is queued: it would not have been read from. Whether this still arrives is the client's affair. */
+        (void)packet_send(c->socket, &reply, sizeof(reply), NULL, 0);
+        connection_drop(c);
+}
+
+/* ---- receiving -------------------------------------------------------------------------------------------------- */
+
+static void receive(struct connection *c) {
+        struct packet packet = { .bytes = c->server->buffer, .capacity = PROTO_MESSAGE_MAX };
+        struct proto_header none = { 0 };
+        int r = packet_receive(&packet, c->socket, 1);
+
+        switch (r) {
+        case 0:
+                request_receive(c, &packet);
+                break;
+        case PACKET_E_AGAIN:
+                break;
+        case PACKET_E_CLOSED:
+                connection_drop(c);
+                break;
+        case PACKET_E_LARGE:
+                connection_violation(c, &none, -EPROTO, "the message is longer than %d bytes", PROTO_MESSAGE_MAX);
+                break;
+        case PACKET_E_FDS:
+                connection_violation(c, &none, -EPROTO,
+                                     "more than one descriptor came with the message (or none is left here for it)");
+                break;
+        default:
+                log_warning("cannot receive from a client: %s", strerror(-r));
+                connection_drop(c);
+                break;
+        }
+}
+
+static void on_event(evutil_socket_t fd, short what, void *data) {
+        struct connection *c = data;
+
+        (void)fd;
+        if (c->state == CONNECTION_DEAD)
+                return;
+        if (what & EV_CLOSED) {
+                connection_drop(c);
+                return;
+        }
+        if (what & EV_WRITE) {
+                c->full = false;
+                push_late(c);
+        }
+        if (what & EV_READ && !c->reply && !c->request && c->state != CONNECTION_DEAD) {
+                receive(c);
+                connection_update(c);
+        }
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *data) {
+        struct connection *c = data;
+
+        (void)fd;
+        (void)what;
+        if (c->state == CONNECTION_DEAD)
+                return;
+        if (c->retrying) {
+                c->retrying = false;
+                push_late(c);
+        } else if (c->state == CONNECTION_NEW) {
+                complain(c, "dropped: no hello came in time");
+                connection_drop(c);
+        }
+}
+
+/* ---- beginning and end ------------------------------------------------------------------------------------------ */
+
+int connection_new(struct server *server, int socket) {
+        CLEANUP(fd_closep) int own = socket;
+        struct connection *c;
+        int r;
+
+        c = calloc(1, sizeof(*c));
+        if (!c)
+                return -ENOMEM;
+        c->server = server;
+        r = peer_init(&c->peer, own);
+        if (r < 0)
+                goto fail;
+        r = -ENOMEM;
+        c->user = user_get(&server->users, c->peer.uid);
+        if (!c->user)
+                goto fail;
+        (void)evtimer_assign(&c->timer, server->base, on_timer, c);
+        (void)event_assign(&c->event, server->base, own, EV_READ | EV_PERSIST, on_event, c);
+        c->wanted = EV_READ;
+        if (event_add(&c->timer, &(struct timeval){ .tv_sec = HELLO_SECONDS }) < 0)
+                goto fail;
+        if (event_add(&c->event, NULL) < 0) {
+                (void)event_del(&c->timer);
+                goto fail;
+        }
+        c->socket = STEAL_FD(own);
+        server_add_connection(server, c);
+        return 0;
+fail:
+        user_unref(c->user);
+        peer_deinit(&c->peer);
+        free(c);
+        return r;
+}
+
+void connection_drop(struct connection *c) {
+        if (c->state == CONNECTION_DEAD)
+                return;
+        c->state = CONNECTION_DEAD;
+        if (c->wanted)
+                (void)event_del(&c->event);
+        (void)event_del(&c->timer);
+        server_bury_connection(c->server, c);
+}
+
+/* Closing a socket closes the descriptors in messages that nobody read: those are the client's, and may take long. */
+static void close_socket(struct connection *c) {
+        int unread = 0;
+
+        if (ioctl(c->socket, FIONREAD, &unread) == 0 && unread == 0)
+                fd_close(c->socket);
+        else
+                user_close(c->user, c->socket);
+}
+
+void connection_free(struct connection *c) {
+        if (c->request)
+                request_abandon(c->request);
+        if (c->handle && !c->handle->open)
+                c->handle->connection = NULL; /* freed when its watch is done with */
+        else
+                handle_free(c->handle);
+        c->reply = reply_free(c->reply);
+        close_socket(c);
+        user_unref(c->user);
+        peer_deinit(&c->peer);
+        free(c);
+}

@@ -1,0 +1,97 @@
+/*
+ * connection.h -- one client: what it sends, what it is sent, and its end.
+ *
+ * One request at a time: the next is read when the reply to the last has left, and one per turn of the loop. So no more
+ * than one reply is ever queued; notices are not queued at all, but made when there is room for them (notice.h).
+ *
+ * It knows nothing about what requests mean.
+ */
+#pragma once
+
+#include <bsd/sys/queue.h>
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/log.h"
+#include "daemon/peer.h"
+#include "proto/message.h"
+
+struct handle;
+struct request;
+struct server;
+struct user;
+
+enum connection_state {
+        CONNECTION_NEW, /* has not said hello */
+        CONNECTION_READY,
+        CONNECTION_DEAD, /* nothing is read or sent any more; freed at the end of the turn */
+};
+
+/* A message that could not be sent yet. */
+struct reply {
+        size_t size;
+        size_t n_fds;
+        int fds[PROTO_FDS_MAX]; /* owned */
+        _Alignas(8) unsigned char bytes[];
+};
+
+struct connection {
+        TAILQ_ENTRY(connection) link; /* the server's */
+        struct server *server;
+        struct user *user; /* a reference */
+        struct peer peer;
+        int socket;
+        enum connection_state state;
+        bool complained; /* about this client, in the log */
+        bool full;       /* the last message did not fit: wait until it is writable */
+        bool retrying;   /* it could not be sent for another reason: wait for the timer */
+        short wanted;    /* what the event waits for */
+        struct event event;
+        struct event timer; /* the hello's limit; when to try again */
+        struct reply *reply;
+        struct request *request; /* not answered yet */
+        struct handle *handle;   /* open, or being opened */
+        char client[PROTO_CLIENT_SIZE];
+};
+
+/**
+ * connection_new() - serve a client
+ * @server: gets it into its list
+ * @socket: consumed, also on failure
+ *
+ * Return: 0 or a negative errno.
+ */
+int connection_new(struct server *server, int socket);
+
+/* The client is to go; what it has open is closed at the end of this turn. */
+void connection_drop(struct connection *c);
+
+/* End of the turn: free one that was dropped. */
+void connection_free(struct connection *c);
+
+/* The client broke the protocol: log it (once), tell it, drop it. */
+void connection_violation(struct connection *c, const struct proto_header *request, int error, const char *format, ...)
+        __attribute__((format(printf, 4, 5)));
+
+/**
+ * connection_reply() - send the reply to its request, now or as soon as possible
+ * @reply: a whole message
+ * @fds:   consumed in any case
+ *
+ * The connection may be dead afterwards, but is still there.
+ */
+void connection_reply(struct connection *c, const struct proto_header *reply, int *fds, size_t n_fds);
+
+/* Send what waits to be sent, if it can be sent now. */
+void connection_push(struct connection *c);
+
+/* Its request has been answered, or waits: decide what to wait for next. */
+void connection_update(struct connection *c);
+
+/* Who it is, for a line of the log: "uid 1000, pid 4711 (shmctl)". */
+const char *connection_name(const struct connection *c, char *text, size_t size);
+
+/* Keep the client's name for itself, fit for printing. */
+void connection_set_client(struct connection *c, const char *client);

@@ -1,0 +1,50 @@
+/*
+ * group.h -- a reader group: readers of one uid at one segment, their table and their bell.
+ *
+ * The bell is never read or rung here, and never given to a reader. The table is written by its readers: nothing that is
+ * read from it is believed; who has which entry is known from this structure alone.
+ */
+#pragma once
+
+#include <bsd/sys/queue.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/mapping.h"
+#include "proto/cleanup.h"
+#include "proto/layout.h"
+#include "proto/slots.h"
+
+struct group {
+        LIST_ENTRY(group) link; /* the segment's */
+        uint32_t uid;
+        uint32_t index; /* below LAYOUT_GROUPS_MAX */
+        bool binding;   /* its holds bind the writer */
+        int table;      /* memfd */
+        int bell;       /* eventfd */
+        struct mapping mapping;
+        uint32_t n_readers;
+        uint64_t entries[LAYOUT_WAITING_WORDS]; /* bit N: entry N is taken */
+};
+
+/* Return: 0 or a negative errno. */
+int group_new(struct group **out, uint32_t uid, uint32_t index, bool binding);
+
+/* It has no readers and is in no list. NULL is fine; returns NULL. */
+struct group *group_free(struct group *g);
+DEFINE_CLEANUP(struct group *, group_free)
+
+/**
+ * group_reserve() - find a free entry and lock its byte
+ * @entry: receives it
+ * @fd:    receives a description of the table of its own, with the lock
+ *
+ * Return: 0; -EAGAIN: none is free, or somebody holds the locks of those that are; another negative errno.
+ */
+int group_reserve(struct group *g, uint32_t *entry, int *fd);
+
+/* Let a reader in. It must have been reserved. */
+void group_enter(struct group *g, const struct slots *slots, uint32_t entry, uint32_t start, bool ordered);
+
+/* Give an entry back, entered or not. */
+void group_leave(struct group *g, uint32_t entry);

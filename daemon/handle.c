@@ -1,0 +1,371 @@
+#define _GNU_SOURCE
+#include "daemon/handle.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+
+#include "daemon/connection.h"
+#include "daemon/group.h"
+#include "daemon/notice.h"
+#include "daemon/segment.h"
+#include "daemon/server.h"
+#include "daemon/user.h"
+
+DEFINE_CLEANUP(struct handle *, handle_free)
+
+/* ---- reserving -------------------------------------------------------------------------------------------------- */
+
+static int reserve_writer(struct handle *h) {
+        struct segment *s = h->segment;
+        CLEANUP(fd_closep) int fd = -1;
+        int r = segment_describe(s->fd, O_RDWR);
+
+        if (r < 0)
+                return r;
+        fd = r;
+        for (uint32_t i = 0; i < LAYOUT_WRITERS_MAX; i++) {
+                if (s->writer_ids[i / 64] >> i % 64 & 1)
+                        continue;
+                /* A writer that has closed its connection and lives on may still have the lock of its old id. */
+                r = segment_lock_byte(fd, i);
+                if (r == -EAGAIN)
+                        continue;
+                if (r < 0)
+                        return r;
+                s->writer_ids[i / 64] |= UINT64_C(1) << i % 64;
+                h->id = i;
+                h->description = STEAL_FD(fd);
+                return 0;
+        }
+        return HANDLE_E_WRITERS;
+}
+
+static struct group *find_group(const struct segment *s, uint32_t uid) {
+        struct group *g;
+
+        LIST_FOREACH (g, &s->groups, link)
+                if (g->uid == uid && g->n_readers < LAYOUT_READERS_MAX)
+                        return g;
+        return NULL;
+}
+
+static struct group *find_empty_group(const struct segment *s) {
+        struct group *g;
+
+        LIST_FOREACH (g, &s->groups, link)
+                if (g->n_readers == 0)
+                        return g;
+        return NULL;
+}
+
+/* A group for one more reader of that uid: one that there is, a new one, or one in the place of an empty one. */
+static int provide_group(struct group **out, struct segment *s, uint32_t uid) {
+        struct group *old = NULL;
+        struct group *g = find_group(s, uid);
+        uint32_t index;
+        int r;
+
+        if (g) {
+                *out = g;
+                return 0;
+        }
+        if (~s->group_indices) {
+                index = (uint32_t)__builtin_ctzll(~s->group_indices);
+        } else {
+                old = find_empty_group(s);
+                if (!old)
+                        return HANDLE_E_GROUPS;
+                index = old->index;
+        }
+        if (!notice_may_add_group(s))
+                return HANDLE_E_UNREAD;
+        r = group_new(&g, uid, index, uid == s->rule.uid);
+        if (r < 0)
+                return r;
+        if (old) {
+                LIST_REMOVE(old, link);
+                group_free(old);
+        }
+        LIST_INSERT_HEAD(&s->groups, g, link);
+        s->group_indices |= UINT64_C(1) << index;
+        notice_group(s, index);
+        *out = g;
+        return 0;
+}
+
+static int reserve_reader(struct handle *h, uint32_t uid) {
+        struct group *g;
+        int r = provide_group(&g, h->segment, uid);
+
+        if (r)
+                return r;
+        /* With its locks taken by others a group is not made up for by another group: who holds them could use up the
+         * groups of everybody. */
+        r = group_reserve(g, &h->id, &h->description);
+        if (r < 0)
+                return r == -EAGAIN ? HANDLE_E_LOCKED : r;
+        h->group = g;
+        return 0;
+}
+
+static int provide_room(struct segment *s) {
+        if (s->room >= 0)
+                return 0;
+        s->room = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+        return s->room < 0 ? -errno : 0;
+}
+
+int handle_new(struct handle **out, struct connection *connection, struct segment *segment,
+               const struct proto_open *request) {
+        CLEANUP(handle_freep) struct handle *h = malloc(sizeof(*h));
+        bool writer = request->access == PROTO_ACCESS_WRITE;
+        int r;
+
+        if (!h)
+                return -ENOMEM;
+        *h = (struct handle){
+                .server = connection->server,
+                .connection = connection,
+                .segment = segment_ref(segment),
+                .user = connection->user,
+                .writer = writer,
+                .ordered = request->flags & PROTO_OPEN_ORDERED,
+                .start = request->start,
+                .id = UINT32_MAX,
+                .description = -1,
+                .watch = -1,
+                .bell = -1,
+        };
+        h->user->n_refs++;
+        segment->n_handles++;
+        r = segment_map(segment);
+        if (r < 0)
+                return r;
+        r = writer ? reserve_writer(h) : reserve_reader(h, connection->peer.uid);
+        if (r)
+                return r;
+        if (segment->policy == PROTO_POLICY_BLOCK && (writer || h->group->binding)) {
+                r = provide_room(segment);
+                if (r < 0)
+                        return r;
+        }
+        if (!writer)
+                h->bell = h->group->bell;
+        else if (segment->policy == PROTO_POLICY_BLOCK)
+                h->bell = segment->room;
+        *out = STEAL_PTR(h);
+        return 0;
+}
+
+/* ---- closing ---------------------------------------------------------------------------------------------------- */
+
+/* A writer that is gone may have left the lock behind: what it was writing is given up. Or it had let go, and died before
+ * it woke those who sleep. */
+static void release_lock(const struct segment *s, uint32_t id) {
+        struct slots slots = segment_slots(s);
+
+        if (slots_lock_inherit(&slots, SEGMENT_WRITER_DAEMON, id))
+                (void)slots_unlock(&slots);
+        (void)syscall(SYS_futex, &slots_header(&slots)->lock_wakes, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+static void leave(struct handle *h) {
+        struct segment *s = h->segment;
+
+        if (h->open) {
+                h->open = false;
+                TAILQ_REMOVE(&s->handles, h, link);
+        }
+        if (h->writer) {
+                release_lock(s, h->id);
+                s->writer_ids[h->id / 64] &= ~(UINT64_C(1) << h->id % 64);
+        } else {
+                group_leave(h->group, h->id);
+        }
+}
+
+struct handle *handle_free(struct handle *h) {
+        struct segment *s;
+        bool was_open;
+
+        if (!h)
+                return NULL;
+        s = h->segment;
+        was_open = h->open;
+        fd_close(h->description);
+        if (h->id != UINT32_MAX)
+                leave(h);
+        s->n_handles--;
+        if (was_open && h->writer) {
+                s->users.writers--;
+                s->users.departures += s->users.writers == 0;
+        } else if (was_open) {
+                s->users.readers--;
+        }
+        if (s->n_handles == 0) {
+                notice_forget(s);
+                segment_rest(s);
+                if (s->flags & PROTO_SEGMENT_EPHEMERAL && s->used && s->state == SEGMENT_READY)
+                        server_remove_segment(h->server, s, "its last user has closed it");
+        } else if (was_open) {
+                notice_change(h->server, s, h->writer);
+        }
+        segment_unref(s);
+        user_unref(h->user);
+        free(h);
+        return NULL;
+}
+
+/* ---- opening ---------------------------------------------------------------------------------------------------- */
+
+static int on_watch(struct job *job) {
+        struct handle *h = container_of(job, struct handle, job);
+        struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+        int r;
+
+        if (h->bell >= 0) {
+                r = epoll_ctl(h->watch, EPOLL_CTL_ADD, h->bell, &event);
+                r = r < 0 ? -errno : 0;
+        } else {
+                /* Nothing to add, but is it one at all? Then this is not in it. */
+                r = epoll_ctl(h->watch, EPOLL_CTL_DEL, h->server->pool.wakeup, &event);
+                r = r < 0 && errno != ENOENT ? -errno : 0;
+        }
+        fd_close(STEAL_FD(h->watch));
+        return r == -EPERM || r == -ELOOP || r == -EBADF || r == -EEXIST ? -EINVAL : r;
+}
+
+static void on_watch_done(struct job *job, int result) {
+        struct handle *h = container_of(job, struct handle, job);
+
+        h->done(h, result);
+}
+
+int handle_start(struct handle *h, int watch, void (*done)(struct handle *h, int result)) {
+        int r;
+
+        h->watch = watch;
+        h->done = done;
+        h->job = (struct job){ .step = on_watch, .done = on_watch_done };
+        r = user_submit(h->user, &h->job);
+        if (r < 0)
+                fd_close(STEAL_FD(h->watch));
+        return r;
+}
+
+/* What goes out, until it is the caller's. */
+struct parcel {
+        size_t n;
+        int fds[PROTO_FDS_MAX];
+};
+
+static void parcel_close(struct parcel *p) {
+        while (p->n > 0)
+                fd_close(p->fds[--p->n]);
+}
+
+/* Consumes a descriptor, or passes a negative errno on. */
+static int parcel_add(struct parcel *p, int fd) {
+        if (fd < 0)
+                return fd;
+        p->fds[p->n++] = fd;
+        return 0;
+}
+
+static int duplicate(int fd) {
+        int r = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+        return r < 0 ? -errno : r;
+}
+
+static int pack_reader(struct parcel *p, struct handle *h) {
+        struct segment *s = h->segment;
+        int r;
+
+        r = parcel_add(p, segment_describe(s->fd, O_RDONLY));
+        if (r < 0)
+                return r;
+        (void)parcel_add(p, STEAL_FD(h->description));
+        if (s->policy == PROTO_POLICY_BLOCK && h->group->binding)
+                return parcel_add(p, duplicate(s->room));
+        return 0;
+}
+
+static int pack_writer(struct parcel *p, struct handle *h, struct proto_opened *reply) {
+        struct group *g;
+        int r;
+
+        (void)parcel_add(p, STEAL_FD(h->description));
+        LIST_FOREACH (g, &h->segment->groups, link) {
+                r = parcel_add(p, segment_describe(g->table, O_RDONLY));
+                if (r < 0)
+                        return r;
+                r = parcel_add(p, duplicate(g->bell));
+                if (r < 0)
+                        return r;
+                reply->groups[reply->n_groups++] = (struct proto_group){
+                        .index = g->index,
+                        .flags = g->binding ? PROTO_GROUP_BINDING : 0,
+                };
+        }
+        return 0;
+}
+
+/* From here on nothing fails. */
+static void enter(struct handle *h) {
+        struct segment *s = h->segment;
+        struct slots slots = segment_slots(s);
+
+        if (h->writer) {
+                s->users.arrivals += s->users.writers == 0;
+                s->users.writers++;
+        } else {
+                group_enter(h->group, &slots, h->id, h->start, h->ordered);
+                s->users.readers++;
+        }
+        TAILQ_INSERT_TAIL(&s->handles, h, link);
+        h->open = true;
+        s->used = true;
+        notice_change(h->server, s, h->writer);
+        h->version = s->version; /* the reply says it all */
+}
+
+int handle_open(struct handle *h, struct proto_opened *reply, int *fds, size_t *n_fds) {
+        CLEANUP(parcel_close) struct parcel parcel = { 0 };
+        struct segment *s = h->segment;
+        struct slots slots = segment_slots(s);
+        int r;
+
+        reply->n_groups = 0;
+        r = h->writer ? pack_writer(&parcel, h, reply) : pack_reader(&parcel, h);
+        if (r < 0)
+                return r;
+        enter(h);
+        reply->id = s->id;
+        reply->slot_size = s->geometry.slot_size;
+        reply->n_slots = s->geometry.n_slots;
+        reply->page_size = s->page_size;
+        reply->layout_version = LAYOUT_VERSION;
+        reply->policy = s->policy;
+        reply->segment_flags = s->flags;
+        reply->mode = s->rule.mode;
+        reply->uid = s->rule.uid;
+        reply->gid = s->rule.gid;
+        reply->entry = h->id;
+        reply->binding = !h->writer && h->group->binding;
+        reply->epoch = atomic_load(&slots_header(&slots)->epoch);
+        notice_users(s, &reply->users);
+        (void)snprintf(reply->type, sizeof(reply->type), "%s", s->type);
+        memcpy(fds, parcel.fds, parcel.n * sizeof(*fds));
+        *n_fds = parcel.n;
+        parcel.n = 0;
+        return 0;
+}

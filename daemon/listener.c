@@ -1,0 +1,305 @@
+#define _GNU_SOURCE
+#include "daemon/listener.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+
+#include "daemon/connection.h"
+#include "daemon/log.h"
+#include "daemon/options.h"
+#include "daemon/server.h"
+#include "proto/cleanup.h"
+#include "proto/message.h"
+#include "proto/packet.h"
+
+#define ACCEPT_MAX 16 /* clients a turn: those who are there are served in between */
+#define PAUSE_MS 100
+#define BACKLOG 512
+
+/* ---- accepting -------------------------------------------------------------------------------------------------- */
+
+/* Tell a client why it cannot be served. Consumes the socket. */
+static void turn_away(int socket, int error, const char *text) {
+        struct proto_error reply = { 0 };
+
+        message_init(&reply.header, PROTO_OP_HELLO, sizeof(reply), 0);
+        reply.header.error = error;
+        (void)snprintf(reply.text, sizeof(reply.text), "%s", text);
+        (void)packet_send(socket, &reply, sizeof(reply), NULL, 0);
+        fd_close(socket);
+}
+
+static void complain(struct listeners *l, const char *what) {
+        if (!l->complained)
+                log_warning("%s; this is said once", what);
+        l->complained = true;
+}
+
+static void pause_listening(struct server *server) {
+        struct listeners *l = &server->listeners;
+
+        for (size_t i = 0; i < l->n; i++)
+                (void)event_del(&l->events[i]);
+        l->paused = true;
+        (void)event_add(&l->pause, &(struct timeval){ .tv_usec = PAUSE_MS * 1000 });
+}
+
+/* One descriptor is kept for this: a client that is told is better off than one that waits for nothing. */
+static void out_of_descriptors(struct server *server, int listener) {
+        struct listeners *l = &server->listeners;
+        int fd;
+
+        complain(l, "the limit of descriptors is reached (LimitNOFILE=, ulimit -n): clients are turned away");
+        fd_close(STEAL_FD(l->reserve));
+        fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd >= 0)
+                turn_away(fd, -EMFILE, "the daemon has no descriptor left for another client: try again later");
+        l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        pause_listening(server);
+}
+
+static void on_client(evutil_socket_t listener, short what, void *data) {
+        struct server *server = data;
+        struct listeners *l = &server->listeners;
+
+        (void)what;
+        for (int i = 0; i < ACCEPT_MAX && !l->paused; i++) {
+                int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+                int r;
+
+                if (fd >= 0 && server->n_connections >= server->options->max_clients) {
+                        complain(l, "as many clients as there may be (--max-clients): others are turned away");
+                        turn_away(fd, -EUSERS, "the daemon has as many clients as it may have (--max-clients)");
+                        continue;
+                }
+                r = fd < 0 ? -errno : connection_new(server, fd);
+                switch (r) {
+                case 0:
+                        break;
+                case -EAGAIN:
+                        return;
+                case -EINTR:
+                case -ECONNABORTED:
+                        break;
+                case -EMFILE:
+                case -ENFILE:
+                        out_of_descriptors(server, listener);
+                        break;
+                default:
+                        complain(l, "a client could not be accepted: too little memory?");
+                        pause_listening(server);
+                        break;
+                }
+        }
+}
+
+void listeners_resume(struct server *server) {
+        struct listeners *l = &server->listeners;
+
+        if (!l->paused)
+                return;
+        l->paused = false;
+        (void)event_del(&l->pause);
+        if (l->reserve < 0)
+                l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        for (size_t i = 0; i < l->n; i++) {
+                if (event_add(&l->events[i], NULL) < 0) {
+                        pause_listening(server);
+                        return;
+                }
+        }
+}
+
+static void on_pause_end(evutil_socket_t fd, short what, void *data) {
+        (void)fd;
+        (void)what;
+        listeners_resume(data);
+}
+
+/* ---- a socket of our own ---------------------------------------------------------------------------------------- */
+
+/* The daemon that has the lock owns the socket's path. Return: 0, -EADDRINUSE, or another negative errno. */
+static int take_lock(struct listeners *l) {
+        for (;;) {
+                CLEANUP(fd_closep) int fd = -1;
+                struct stat ours;
+                struct stat there;
+
+                fd = open(l->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+                if (fd < 0)
+                        return -errno;
+                if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+                        return errno == EWOULDBLOCK ? -EADDRINUSE : -errno;
+                /* The one that had it may have removed the file between our open() and our flock(). */
+                if (fstat(fd, &ours) < 0)
+                        return -errno;
+                if (stat(l->lock_path, &there) == 0 && there.st_ino == ours.st_ino && there.st_dev == ours.st_dev) {
+                        l->lock = STEAL_FD(fd);
+                        return 0;
+                }
+        }
+}
+
+/* With the lock, whoever answers on the path is no shmd that knows of it, and a file that nobody answers on is stale.
+ * Return: 0: the path is free; -EADDRINUSE; another negative errno. */
+static int clear_path(const struct sockaddr_un *address) {
+        CLEANUP(fd_closep) int fd = -1;
+        struct stat st;
+
+        if (lstat(address->sun_path, &st) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        if (!S_ISSOCK(st.st_mode))
+                return -ENOTSOCK;
+        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return -errno;
+        if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN)
+                return -EADDRINUSE;
+        if (errno == EPROTOTYPE)
+                return -EADDRINUSE;
+        if (errno != ECONNREFUSED)
+                return -errno;
+        return unlink(address->sun_path) < 0 ? -errno : 0;
+}
+
+static int make_directory(const char *path) {
+        CLEANUP(freep) char *copy = strdup(path);
+
+        if (!copy)
+                return -ENOMEM;
+        return mkdir(dirname(copy), 0755) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+static int own_socket(struct listeners *l, const char *path) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        CLEANUP(fd_closep) int fd = -1;
+        struct stat st;
+        mode_t before;
+        int r;
+
+        if (strlen(path) >= sizeof(address.sun_path)) {
+                log_error("the socket's path has %zu bytes, a socket's may have %zu: %s", strlen(path),
+                          sizeof(address.sun_path) - 1, path);
+                return -ENAMETOOLONG;
+        }
+        memcpy(address.sun_path, path, strlen(path) + 1);
+        r = make_directory(path);
+        if (r < 0) {
+                log_error("cannot make the directory of %s: %s", path, strerror(-r));
+                return r;
+        }
+        if (asprintf(&l->lock_path, "%s.lock", path) < 0) {
+                l->lock_path = NULL;
+                return -ENOMEM;
+        }
+        r = take_lock(l);
+        if (r == 0)
+                r = clear_path(&address);
+        if (r == -EADDRINUSE) {
+                log_error("another daemon listens on %s already: stop it, or choose another --socket", path);
+                return r;
+        }
+        if (r == -ENOTSOCK) {
+                log_error("%s exists and is not a socket: remove it, or choose another --socket", path);
+                return r;
+        }
+        if (r < 0) {
+                log_error("cannot use %s: %s", l->lock < 0 ? l->lock_path : path, strerror(-r));
+                return r;
+        }
+        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return -errno;
+        before = umask(0111);
+        r = bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+        (void)umask(before);
+        if (r == 0 && (lstat(path, &st) < 0 || listen(fd, BACKLOG) < 0))
+                r = -errno;
+        if (r < 0) {
+                log_error("cannot listen on %s: %s", path, strerror(-r));
+                return r;
+        }
+        l->path = strdup(path);
+        if (!l->path) {
+                (void)unlink(path);
+                return -ENOMEM;
+        }
+        l->device = st.st_dev;
+        l->inode = st.st_ino;
+        l->sockets[l->n++] = STEAL_FD(fd);
+        return 0;
+}
+
+/* ---- sockets of systemd's --------------------------------------------------------------------------------------- */
+
+/* Return: how many there are, or a negative errno. */
+static int passed_sockets(struct listeners *l) {
+        int n = sd_listen_fds(1);
+
+        if (n <= 0)
+                return n;
+        for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + n; fd++) {
+                int flags;
+
+                if (l->n == LISTENERS_MAX || sd_is_socket_unix(fd, SOCK_SEQPACKET, 1, NULL, 0) <= 0) {
+                        log_error("descriptor %d that was passed is not a listening Unix socket of sequenced packets "
+                                  "(ListenSequentialPacket=), or one too many",
+                                  fd);
+                        return -EINVAL;
+                }
+                flags = fcntl(fd, F_GETFL);
+                if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+                        return -errno;
+                l->sockets[l->n++] = fd;
+        }
+        return n;
+}
+
+/* ---- beginning and end ------------------------------------------------------------------------------------------ */
+
+int listeners_init(struct server *server, const char *path) {
+        struct listeners *l = &server->listeners;
+        int r;
+
+        *l = (struct listeners){ .lock = -1, .reserve = open("/dev/null", O_RDONLY | O_CLOEXEC) };
+        (void)evtimer_assign(&l->pause, server->base, on_pause_end, server);
+        r = passed_sockets(l);
+        if (r == 0)
+                r = own_socket(l, path);
+        for (size_t i = 0; i < l->n; i++)
+                (void)event_assign(&l->events[i], server->base, l->sockets[i], EV_READ | EV_PERSIST, on_client, server);
+        for (size_t i = 0; i < l->n && r >= 0; i++)
+                if (event_add(&l->events[i], NULL) < 0)
+                        r = -ENOMEM;
+        return r < 0 ? r : 0;
+}
+
+void listeners_deinit(struct server *server) {
+        struct listeners *l = &server->listeners;
+        struct stat st;
+
+        (void)event_del(&l->pause);
+        for (size_t i = 0; i < l->n; i++) {
+                (void)event_del(&l->events[i]);
+                fd_close(l->sockets[i]);
+        }
+        l->n = 0;
+        fd_close(STEAL_FD(l->reserve));
+        /* Somebody may have put another one there. */
+        if (l->path && lstat(l->path, &st) == 0 && st.st_dev == l->device && st.st_ino == l->inode)
+                (void)unlink(l->path);
+        free(STEAL_PTR(l->path));
+        if (l->lock >= 0)
+                (void)unlink(l->lock_path);
+        fd_close(STEAL_FD(l->lock));
+        free(STEAL_PTR(l->lock_path));
+}

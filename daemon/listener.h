@@ -1,0 +1,50 @@
+/*
+ * listener.h -- where clients come in: sockets that systemd has passed, or one of our own.
+ *
+ * An own socket file is guarded by a lock file beside it, so of two daemons that start at once one wins, and a stale
+ * file is taken over by nobody but the winner. Without descriptors or memory for another client nothing is accepted for
+ * a while; the ones who wait, wait in the kernel.
+ */
+#pragma once
+
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct server;
+
+#define LISTENERS_MAX 8
+
+struct listeners {
+        size_t n;
+        struct event events[LISTENERS_MAX];
+        int sockets[LISTENERS_MAX];
+        struct event pause; /* until it goes on */
+        bool paused;
+        bool complained;
+        int reserve; /* a descriptor to turn one client away with */
+        /* of our own socket */
+        char *path;
+        char *lock_path;
+        int lock;
+        dev_t device;
+        ino_t inode;
+};
+
+/**
+ * listeners_init() - listen
+ * @server: its listeners
+ * @path:   of the socket; ignored where systemd has passed sockets
+ *
+ * What went wrong is logged.
+ *
+ * Return: 0 or a negative errno.
+ */
+int listeners_init(struct server *server, const char *path);
+
+/* Also after a failure. Removes what was made. */
+void listeners_deinit(struct server *server);
+
+/* A client has left: there may be room again. */
+void listeners_resume(struct server *server);

@@ -1,0 +1,53 @@
+/* main.c -- shmd: from the command line to the server and back. */
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/log.h"
+#include "daemon/memory.h"
+#include "daemon/options.h"
+#include "daemon/server.h"
+
+#define EXIT_USAGE 2
+
+static void on_event_log(int severity, const char *text) {
+        log_write(severity >= EVENT_LOG_WARN ? LOG_WARNING : LOG_DEBUG, NULL, "libevent: %s", text);
+}
+
+static int run(const struct options *options) {
+        int r;
+
+        log_open(options->log_level);
+        event_set_log_callback(on_event_log);
+        memory_init();
+        r = server_run(options);
+        memory_deinit();
+        libevent_global_shutdown();
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv) {
+        struct options options;
+        int status;
+        int r = options_parse(&options, argc, argv);
+
+        switch (r) {
+        case 0:
+                status = run(&options);
+                break;
+        case OPTIONS_E_DONE:
+                status = EXIT_SUCCESS;
+                break;
+        case OPTIONS_E_WRONG:
+                status = EXIT_USAGE;
+                break;
+        default:
+                (void)fprintf(stderr, "shmd: %s\n", strerror(-r));
+                status = EXIT_FAILURE;
+                break;
+        }
+        options_deinit(&options);
+        return status;
+}

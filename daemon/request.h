@@ -1,0 +1,38 @@
+/*
+ * request.h -- what the requests do, and what each failure is called.
+ *
+ * A request lives from its arrival to its reply. One that has to wait (for a name, for memory, for its watch) stays with
+ * its connection meanwhile. Every sentence that a client gets to read, other than on a broken protocol, is made here.
+ */
+#pragma once
+
+#include <bsd/sys/queue.h>
+#include <stdbool.h>
+
+#include "daemon/registry.h"
+#include "proto/message.h"
+
+struct connection;
+struct creation;
+struct packet;
+
+struct request {
+        struct connection *connection;
+        struct waiter waiter;
+        TAILQ_ENTRY(request) woken_link; /* the server's: to be run again */
+        bool woken;
+        struct creation *creation; /* borrowed: allocates memory for it */
+        int watch;                 /* the descriptor that came with it */
+        union proto_any message;
+};
+
+TAILQ_HEAD(request_queue, request);
+
+/* A message has come: check it, and do what it asks for. Takes descriptors out of @packet. */
+void request_receive(struct connection *c, struct packet *packet);
+
+/* Try once more what had to wait for a name. */
+void request_run(struct request *r);
+
+/* The client is gone; frees it. */
+void request_abandon(struct request *r);

@@ -1,0 +1,212 @@
+#define _GNU_SOURCE
+#include "daemon/segment.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "daemon/group.h"
+#include "proto/message.h"
+
+#define MEMFD_NAME_MAX 249         /* the kernel's, without the NUL */
+#define CLOSE_AT_ONCE (256u << 10) /* larger ones take long to free: on the worker */
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
+int segment_geometry(struct geometry *out, const struct segment_parameters *p) {
+        uint64_t page = p->flags & PROTO_SEGMENT_HUGE ? GEOMETRY_HUGE_PAGE : (uint64_t)sysconf(_SC_PAGESIZE);
+
+        return geometry_init(out, p->slot_size, p->n_slots, page);
+}
+
+int segment_memfd(const char *name, uint64_t size, unsigned flags) {
+        char full[MEMFD_NAME_MAX + 1];
+        CLEANUP(fd_closep) int fd = -1;
+
+        (void)snprintf(full, sizeof(full), "shmd:%s", name);
+        flags |= MFD_CLOEXEC | MFD_ALLOW_SEALING;
+        fd = memfd_create(full, flags | MFD_NOEXEC_SEAL);
+        if (fd < 0 && errno == EINVAL)
+                fd = memfd_create(full, flags); /* before Linux 6.3 */
+        if (fd < 0)
+                return -errno;
+        /* With the mode that it is born with, anybody could open a read-only description anew for writing. */
+        if (fchmod(fd, 0600) < 0)
+                return -errno;
+        if (ftruncate(fd, (off_t)size) < 0)
+                return -errno;
+        if (fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+                return -errno;
+        return STEAL_FD(fd);
+}
+
+int segment_describe(int fd, int flags) {
+        char path[32];
+        int r;
+
+        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        r = open(path, flags | O_CLOEXEC);
+        return r < 0 ? -errno : r;
+}
+
+int segment_lock_byte(int fd, uint32_t id) {
+        struct flock lock = {
+                .l_type = F_WRLCK,
+                .l_whence = SEEK_SET,
+                .l_start = LAYOUT_LOCK_BASE + id,
+                .l_len = 1,
+        };
+
+        if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
+                return errno == EACCES ? -EAGAIN : -errno;
+        return 0;
+}
+
+static uint64_t now(void) {
+        struct timespec t;
+
+        (void)clock_gettime(CLOCK_REALTIME, &t);
+        return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+int segment_new(struct segment **out, const struct segment_parameters *p, const struct geometry *geometry, uint64_t id,
+                struct budget *budget, struct worker *worker) {
+        CLEANUP(segment_unrefp) struct segment *s = NULL;
+        size_t name_size = strlen(p->name) + 1;
+        size_t type_size = strlen(p->type) + 1;
+        unsigned huge = p->flags & PROTO_SEGMENT_HUGE ? MFD_HUGETLB | MFD_HUGE_2MB : 0;
+        int r;
+
+        s = malloc(sizeof(*s) + name_size + type_size);
+        if (!s)
+                return -ENOMEM;
+        *s = (struct segment){
+                .state = SEGMENT_CREATING,
+                .n_refs = 1,
+                .id = id,
+                .created = now(),
+                .rule = p->rule,
+                .policy = p->policy,
+                .flags = p->flags,
+                .page_size = huge ? (uint32_t)GEOMETRY_HUGE_PAGE : (uint32_t)sysconf(_SC_PAGESIZE),
+                .fd = -1,
+                .room = -1,
+                .geometry = *geometry,
+                .worker = worker,
+                .version = 1,
+                .version_read = 1,
+                .type = s->name + name_size,
+        };
+        TAILQ_INIT(&s->handles);
+        LIST_INIT(&s->groups);
+        memcpy(s->name, p->name, name_size);
+        memcpy(s->type, p->type, type_size);
+        s->writer_ids[SEGMENT_WRITER_DAEMON / 64] |= UINT64_C(1) << SEGMENT_WRITER_DAEMON % 64;
+
+        r = budget_charge(budget, geometry->file_size);
+        if (r)
+                return r;
+        s->budget = budget;
+        r = segment_memfd(p->name, geometry->file_size, huge);
+        if (r < 0)
+                return r;
+        s->fd = r;
+        *out = STEAL_PTR(s);
+        return 0;
+}
+
+struct segment *segment_ref(struct segment *s) {
+        s->n_refs++;
+        return s;
+}
+
+struct segment *segment_unref(struct segment *s) {
+        if (!s || --s->n_refs > 0)
+                return NULL;
+        assert(s->n_handles == 0 && LIST_EMPTY(&s->groups) && !s->changed && !s->mapping.base);
+        if (s->geometry.file_size > CLOSE_AT_ONCE)
+                worker_close(s->worker, s->fd);
+        else
+                fd_close(s->fd);
+        /* The worker closes before it allocates, so what is released here is there for the next. */
+        if (s->budget)
+                budget_release(s->budget, s->geometry.file_size);
+        free(s);
+        return NULL;
+}
+
+static uint64_t round_up(uint64_t n, uint64_t to) { return (n + to - 1) / to * to; }
+
+static size_t metadata_size(const struct segment *s) { return round_up(s->geometry.payload_offset, s->page_size); }
+
+uint64_t segment_allocation(const struct segment *s) {
+        return s->flags & PROTO_SEGMENT_SPARSE ? metadata_size(s) : s->geometry.file_size;
+}
+
+int segment_map(struct segment *s) { return s->mapping.base ? 0 : mapping_init(&s->mapping, s->fd, metadata_size(s)); }
+
+struct slots segment_slots(const struct segment *s) {
+        return (struct slots){ .geometry = s->geometry, .base = s->mapping.base };
+}
+
+int segment_finish(struct segment *s) {
+        struct slots slots;
+        int r = segment_map(s);
+
+        if (r < 0)
+                return r;
+        slots = segment_slots(s);
+        slots_init(&slots);
+        mapping_deinit(&s->mapping);
+        s->state = SEGMENT_READY;
+        return 0;
+}
+
+void segment_rest(struct segment *s) {
+        struct group *g;
+
+        assert(s->n_handles == 0);
+        while ((g = LIST_FIRST(&s->groups))) {
+                LIST_REMOVE(g, link);
+                group_free(g);
+        }
+        s->group_indices = 0;
+        fd_close(STEAL_FD(s->room));
+        mapping_deinit(&s->mapping);
+}
+
+void segment_raise_epoch(struct segment *s) {
+        struct slots slots = segment_slots(s);
+
+        if (slots.base)
+                atomic_fetch_add(&slots_header(&slots)->epoch, 1);
+}
+
+void segment_newest(struct segment *s, uint64_t *sequence, uint64_t *timestamp) {
+        bool mapped = s->mapping.base != NULL;
+        struct slots slots;
+
+        *sequence = 0;
+        *timestamp = 0;
+        if (segment_map(s) < 0)
+                return;
+        slots = segment_slots(s);
+        *sequence = slots_newest(&slots);
+        *timestamp = slots_newest_timestamp(&slots);
+        if (!mapped)
+                mapping_deinit(&s->mapping);
+}
+
+uint64_t segment_allocated(const struct segment *s) {
+        struct stat st;
+
+        return fstat(s->fd, &st) < 0 ? 0 : (uint64_t)st.st_blocks * 512;
+}

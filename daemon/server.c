@@ -1,0 +1,229 @@
+#define _GNU_SOURCE
+#include "daemon/server.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <systemd/sd-daemon.h>
+
+#include "daemon/connection.h"
+#include "daemon/log.h"
+#include "daemon/mapping.h"
+#include "daemon/memory.h"
+#include "daemon/options.h"
+#include "proto/cleanup.h"
+
+#define DRAIN_MS 5000 /* without any job ending, at the end */
+
+/* ---- the end of a turn ------------------------------------------------------------------------------------------ */
+
+/* What one turn of the loop has put off: those who waited for a name, the dead, the notices. Each may make more of the
+ * others, so it goes on until there is none. */
+static void settle(struct server *server) {
+        struct request *r;
+        struct connection *c;
+
+        do {
+                while ((r = TAILQ_FIRST(&server->woken))) {
+                        TAILQ_REMOVE(&server->woken, r, woken_link);
+                        r->woken = false;
+                        request_run(r);
+                }
+                while ((c = TAILQ_FIRST(&server->dead))) {
+                        TAILQ_REMOVE(&server->dead, c, link);
+                        connection_free(c);
+                        server->n_connections--;
+                        listeners_resume(server);
+                }
+                notice_flush(server);
+        } while (!TAILQ_EMPTY(&server->woken) || !TAILQ_EMPTY(&server->dead));
+}
+
+static void on_deferred(evutil_socket_t fd, short what, void *data) {
+        (void)fd;
+        (void)what;
+        settle(data);
+}
+
+/* A timer of nothing, not an active event: it comes when the sockets have been looked at once more, so that what many
+ * clients do at a time is told once. */
+void server_defer(struct server *server) {
+        static const struct timeval now = { 0 };
+
+        if (!event_pending(&server->deferred, EV_TIMEOUT, NULL))
+                (void)event_add(&server->deferred, &now);
+}
+
+void server_add_connection(struct server *server, struct connection *c) {
+        TAILQ_INSERT_TAIL(&server->connections, c, link);
+        server->n_connections++;
+}
+
+void server_bury_connection(struct server *server, struct connection *c) {
+        TAILQ_REMOVE(&server->connections, c, link);
+        TAILQ_INSERT_TAIL(&server->dead, c, link);
+        server_defer(server);
+}
+
+void server_remove_segment(struct server *server, struct segment *s, const char *why) {
+        log_write(LOG_INFO, &(struct log_about){ .segment = s->name }, "%s removed: %s", s->name, why);
+        (void)segment_ref(s);
+        registry_remove(&server->registry, s);
+        if (s->n_handles > 0)
+                notice_change(server, s, true);
+        segment_unref(s);
+}
+
+/* ---- beginning and end ------------------------------------------------------------------------------------------ */
+
+static void on_end(evutil_socket_t number, short what, void *data) {
+        struct server *server = data;
+
+        (void)what;
+        log_info("ending: %s", strsignal((int)number));
+        (void)event_base_loopbreak(server->base);
+}
+
+/* epoll: watches count against the uid that made them, and clients make theirs, so nobody can use up what this loop
+ * needs. Only epoll tells of a hang-up without reading (EV_CLOSED), which is how a client that waits is seen to leave;
+ * and poll() would cost a look at every idle client each turn. */
+static struct event_base *make_base(void) {
+        struct event_config *config = event_config_new();
+        struct event_base *base = NULL;
+
+        if (!config)
+                return NULL;
+        if (event_config_require_features(config, EV_FEATURE_EARLY_CLOSE) == 0 &&
+            event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV | EVENT_BASE_FLAG_NOLOCK) == 0)
+                base = event_base_new_with_config(config);
+        event_config_free(config);
+        return base;
+}
+
+/* Descriptors under way count against the soft limit, too. */
+static void raise_limit(const struct options *options) {
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return;
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+                log_warning("cannot raise the limit of descriptors: %s", strerror(errno));
+        if (limit.rlim_max < options->max_segments + options->max_clients)
+                log_warning("the limit of descriptors is %ju: too few for %" PRIu64 " segments and %" PRIu64
+                            " clients at once (LimitNOFILE=, ulimit -n)",
+                            (uintmax_t)limit.rlim_max, options->max_segments, options->max_clients);
+}
+
+static int handle_signals(struct server *server) {
+        static const int numbers[] = { SIGTERM, SIGINT };
+
+        (void)signal(SIGPIPE, SIG_IGN);
+        (void)signal(SIGXFSZ, SIG_IGN); /* EFBIG tells as well */
+        for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+                (void)evsignal_assign(&server->ends[i], server->base, numbers[i], on_end, server);
+                if (event_add(&server->ends[i], NULL) < 0)
+                        return -ENOMEM;
+        }
+        return mapping_guard();
+}
+
+static void init_budget(struct server *server) {
+        const struct options *o = server->options;
+
+        server->budget = (struct budget){
+                .segments_max = o->max_segments,
+                .bytes_max = o->max_bytes ? o->max_bytes : memory_limit() / 4 * 3,
+                .segment_bytes_max = o->max_segment_bytes,
+        };
+}
+
+static void serve(struct server *server) {
+        log_info("ready: %" PRIu64 " segments, %" PRIu64 " bytes, %" PRIu64 " clients at most",
+                 server->budget.segments_max, server->budget.bytes_max, server->options->max_clients);
+        (void)sd_notify(0, "READY=1");
+        (void)event_base_dispatch(server->base);
+        (void)sd_notify(0, "STOPPING=1");
+}
+
+static void drop_all(struct server *server) {
+        struct connection *c;
+
+        while ((c = TAILQ_FIRST(&server->connections)))
+                connection_drop(c);
+        settle(server);
+}
+
+/* Everything that does not depend on the machine's state. */
+static void init(struct server *server) {
+        TAILQ_INIT(&server->connections);
+        TAILQ_INIT(&server->dead);
+        TAILQ_INIT(&server->woken);
+        (void)evtimer_assign(&server->deferred, server->base, on_deferred, server);
+        notices_init(server);
+        registry_init(&server->registry);
+        users_init(&server->users, &server->pool);
+        init_budget(server);
+}
+
+static void release(struct server *server) {
+        (void)event_del(&server->deferred);
+        notices_deinit(server);
+        for (size_t i = 0; i < sizeof(server->ends) / sizeof(server->ends[0]); i++)
+                if (event_initialized(&server->ends[i]))
+                        (void)event_del(&server->ends[i]);
+        event_base_free(server->base);
+        free(server->buffer);
+}
+
+static int start_and_serve(struct server *server) {
+        int r = handle_signals(server);
+
+        if (r < 0)
+                return r;
+        r = worker_pool_init(&server->pool, server->base);
+        if (r < 0)
+                return r;
+        r = worker_start(&server->worker, &server->pool);
+        if (r < 0) {
+                worker_pool_deinit(&server->pool);
+                return r;
+        }
+        r = listeners_init(server, server->options->socket);
+        if (r == 0)
+                serve(server);
+        listeners_deinit(server);
+        drop_all(server);
+        if (!worker_pool_drain(&server->pool, DRAIN_MS)) {
+                log_warning("a descriptor that a client has sent can be neither used nor closed: ending without that");
+                _exit(r < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
+        }
+        registry_deinit(&server->registry);
+        worker_stop(&server->worker);
+        (void)worker_pool_drain(&server->pool, 0);
+        worker_pool_deinit(&server->pool);
+        return r;
+}
+
+int server_run(const struct options *options) {
+        struct server server = { .options = options };
+        int r;
+
+        raise_limit(options);
+        server.base = make_base();
+        server.buffer = malloc(PROTO_MESSAGE_MAX);
+        if (!server.base || !server.buffer) {
+                if (server.base)
+                        event_base_free(server.base);
+                free(server.buffer);
+                log_error("cannot start: %s", strerror(ENOMEM));
+                return -ENOMEM;
+        }
+        init(&server);
+        r = start_and_serve(&server);
+        release(&server);
+        return r;
+}

@@ -1,0 +1,66 @@
+/*
+ * server.h -- the loop, and all that lives in it.
+ *
+ * Everything here is touched by the loop's thread only; workers see nothing but their jobs.
+ */
+#pragma once
+
+#include <bsd/sys/queue.h>
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "daemon/budget.h"
+#include "daemon/listener.h"
+#include "daemon/notice.h"
+#include "daemon/registry.h"
+#include "daemon/request.h"
+#include "daemon/user.h"
+#include "daemon/worker.h"
+
+struct connection;
+struct event_base;
+struct options;
+struct segment;
+
+TAILQ_HEAD(connection_queue, connection);
+
+struct server {
+        const struct options *options; /* borrowed */
+        struct event_base *base;
+        struct event deferred; /* the end of the turn */
+        struct event ends[2];  /* SIGTERM, SIGINT */
+        struct worker_pool pool;
+        struct worker worker; /* allocates and frees */
+        struct users users;
+        struct budget budget;
+        struct registry registry;
+        struct notices notices;
+        struct listeners listeners;
+        struct connection_queue connections;
+        struct connection_queue dead;
+        size_t n_connections; /* both */
+        struct request_queue woken;
+        void *buffer; /* one message of any size, on its way in or out */
+};
+
+/**
+ * server_run() - serve until a signal ends it
+ * @options: borrowed
+ *
+ * What keeps it from starting is logged.
+ *
+ * Return: 0 or a negative errno.
+ */
+int server_run(const struct options *options);
+
+/* Do what was put off, at the end of this turn. */
+void server_defer(struct server *server);
+
+void server_add_connection(struct server *server, struct connection *c);
+
+/* One that is dead: free it at the end of this turn. */
+void server_bury_connection(struct server *server, struct connection *c);
+
+/* Take a segment's name away, and tell who has it open. */
+void server_remove_segment(struct server *server, struct segment *s, const char *why);

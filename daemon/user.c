@@ -1,0 +1,89 @@
+#include "daemon/user.h"
+
+#include <stdlib.h>
+
+#include "proto/cleanup.h"
+
+static int compare(const struct user *a, const struct user *b) { return (a->uid > b->uid) - (a->uid < b->uid); }
+
+TREE_GENERATE(user_tree, user, link, compare)
+
+void users_init(struct users *users, struct worker_pool *pool) {
+        *users = (struct users){ .pool = pool };
+        RB_INIT(&users->tree);
+}
+
+struct user *user_get(struct users *users, uid_t uid) {
+        struct user key = { .uid = uid };
+        struct user *user = RB_FIND(user_tree, &users->tree, &key);
+
+        if (!user) {
+                user = calloc(1, sizeof(*user));
+                if (!user)
+                        return NULL;
+                user->users = users;
+                user->uid = uid;
+                (void)RB_INSERT(user_tree, &users->tree, user);
+        }
+        user->n_refs++;
+        return user;
+}
+
+struct user *user_unref(struct user *user) {
+        if (!user || --user->n_refs > 0)
+                return NULL;
+        RB_REMOVE(user_tree, &user->users->tree, user);
+        /* Every job held a reference until it was done: the thread has nothing to do, and ends at once. */
+        if (user->started)
+                worker_stop(&user->worker);
+        free(user);
+        return NULL;
+}
+
+int user_submit(struct user *user, struct job *job) {
+        if (!user->started) {
+                int r = worker_start(&user->worker, user->users->pool);
+
+                if (r < 0)
+                        return r;
+                user->started = true;
+        }
+        worker_submit(&user->worker, job);
+        return 0;
+}
+
+struct closing {
+        struct job job;
+        struct user *user;
+        int fd;
+};
+
+static int close_step(struct job *job) {
+        fd_close(container_of(job, struct closing, job)->fd);
+        return 0;
+}
+
+static void close_done(struct job *job, int result) {
+        struct closing *c = container_of(job, struct closing, job);
+
+        (void)result;
+        user_unref(c->user);
+        free(c);
+}
+
+void user_close(struct user *user, int fd) {
+        struct closing *c;
+
+        if (fd < 0)
+                return;
+        c = malloc(sizeof(*c));
+        if (c) {
+                *c = (struct closing){ .job = { .step = close_step, .done = close_done }, .user = user, .fd = fd };
+                if (user_submit(user, &c->job) == 0) {
+                        user->n_refs++;
+                        return;
+                }
+                free(c);
+        }
+        fd_close(fd); /* neither memory nor thread: all that is left */
+}
