@@ -65,6 +65,11 @@ static bool fail(struct demo *d, const char *format, ...) {
         return false;
 }
 
+static bool fail_output(struct demo *d) {
+        d->interrupted = SIGPIPE;
+        return fail(d, "what is printed here cannot be written");
+}
+
 /* ---- signals and waiting ---------------------------------------------------------------------------------------- */
 
 /* From here on what would end us is a reason to tidy up, and ends us then. */
@@ -98,9 +103,7 @@ static bool tick(struct demo *d) {
                             d->board ? d->board->failure : "");
         if (d->way)
                 display_show(&d->display, d->way->name, d->board, board_now() - d->began_at, TURN);
-        if (ferror(stdout))
-                return fail(d, "nobody reads what is printed here");
-        return true;
+        return !ferror(stdout) || fail_output(d);
 }
 
 /* Wait until @is is true. Return: false if the demo is over, or after PATIENCE: then "@what" has not happened. */
@@ -177,8 +180,10 @@ static bool kill_writer(struct demo *d) {
         crew_kill(&d->crew, d->writer);
         display_say(&d->display, "%-11s       the writer is killed, half way through frame %" PRIu64, d->way->name,
                     atomic_load(&d->board->number));
-        if (!d->way->tells)
+        if (!d->way->tells) {
+                display_say(&d->display, "%-11s       nobody tells the readers", d->way->name);
                 return true;
+        }
         if (!wait_until(d, have_all_been_told_of_death, "the readers were not told that the writer had died"))
                 return false;
         for (unsigned i = 0; i < N_READERS; i++)
@@ -253,7 +258,7 @@ static bool print_result(struct demo *d, const struct way *const *ways, struct b
                      ways[0]->name, s[0][READER_QUICK].median_ms, torn[0], frames[0], s[1][READER_QUICK].median_ms,
                      torn[1], frames[1]);
         if (fflush(stdout) || ferror(stdout))
-                return fail(d, "nobody reads what is printed here");
+                return fail_output(d);
         return torn[0] == 0 || fail(d, "%" PRIu64 " frames were torn with shmd: that must never happen", torn[0]);
 }
 
