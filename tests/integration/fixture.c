@@ -36,11 +36,14 @@ static void bind_notify(int *out, const char *path) {
 }
 
 static void run(const struct fixture *f, const char *notify, const char *const *arguments) {
-        const char *argv[ARGUMENTS_MAX + 6] = { "shmd", "--log-level", "warning", "--socket", f->socket };
-        unsigned n = 5;
+        /* Limits for which any machine has descriptors enough; the last of an option counts. */
+        const char *argv[ARGUMENTS_MAX + 10] = { "shmd",     "--log-level",    "warning",
+                                                 "--socket", f->socket,        "--max-clients",
+                                                 "1500",     "--max-segments", "1500" };
+        unsigned n = 9;
 
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        while (arguments && *arguments && n < ARGUMENTS_MAX)
+        while (arguments && *arguments && n < ARGUMENTS_MAX + 9)
                 argv[n++] = *arguments++;
         (void)setenv("NOTIFY_SOCKET", notify, 1);
         (void)execv(SHMD_BIN_DIR "/shmd", (char *const *)(uintptr_t)argv);
@@ -71,6 +74,7 @@ static void wait_until_ready(const struct fixture *f, int notify) {
 
 struct fixture *fixture_start(const char *const *arguments) {
         struct fixture *f = calloc(1, sizeof(*f));
+        struct shmd *conn;
         char path[64];
         int notify;
 
@@ -89,7 +93,10 @@ struct fixture *fixture_start(const char *const *arguments) {
         wait_until_ready(f, notify);
         (void)close(notify);
         (void)unlink(path);
-        f->fds = fixture_fds(f);
+        /* Once it answers, it is through with its start. */
+        assert_int_equal(shmd_connect(&conn, f->socket), 0);
+        f->fds = fixture_fds(f) - 1;
+        shmd_close(conn);
         return f;
 }
 
@@ -128,6 +135,16 @@ void fixture_expect_idle(const struct fixture *f, int clients) {
         fail_msg("the daemon has %d descriptors, not %d and %d clients", fds, f->fds, clients);
 }
 
+static void remove_files(const char *path) {
+        DIR *dir = opendir(path);
+
+        assert_non_null(dir);
+        for (struct dirent *e = readdir(dir); e; e = readdir(dir))
+                if (e->d_name[0] != '.' || strlen(e->d_name) > 2)
+                        (void)unlinkat(dirfd(dir), e->d_name, 0);
+        (void)closedir(dir);
+}
+
 struct fixture *fixture_stop(struct fixture *f) {
         if (!f)
                 return NULL;
@@ -140,7 +157,7 @@ struct fixture *fixture_stop(struct fixture *f) {
                 if (status != 0)
                         fail_msg("the daemon ended with status 0x%x", (unsigned)status);
         } else {
-                (void)unlink(f->socket);
+                remove_files(f->directory);
         }
         if (rmdir(f->directory) < 0)
                 fail_msg("%s: %s", f->directory, strerror(errno));
