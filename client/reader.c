@@ -81,7 +81,8 @@ int shmd_reader_open(struct shmd_reader **out, struct shmd *conn, const char *na
         } else {
                 e = handle_open(&r->handle, conn, name, &request, &opened, &packet, 3, timeout_ms);
                 if (e == 0) {
-                        r->slots.ordered = flags & SHMD_ORDERED;
+                        r->slots.ordered =
+                                (flags & SHMD_ORDERED) && opened.policy == PROTO_POLICY_BLOCK && opened.binding;
                         e = take_answer(r, &opened, &packet);
                         packet_close(&packet);
                 }
@@ -135,7 +136,7 @@ static bool is_writer_dead(struct shmd_reader *r) {
         if (r->busy++ % 64)
                 return false;
         lock = atomic_load_explicit(&slots_header(&r->handle.slots)->lock, memory_order_relaxed);
-        return lock != 0 && !handle_is_alive(r->handle.data, lock - 1);
+        return slots_lock_owner(lock) != UINT32_MAX && !handle_is_alive(r->handle.data, slots_lock_owner(lock));
 }
 
 /* What the slots say of a frame, as an errno. */

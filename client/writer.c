@@ -17,6 +17,9 @@
  * too, but it may be away. */
 #define LIVENESS_MS 20
 
+/* Times in a row that the daemon may have told something new while we look for a slot: more is no daemon. */
+#define STALE_RETRIES 10000
+
 struct group {
         int table; /* kept to ask whether a reader lives */
         int bell;
@@ -123,6 +126,7 @@ int shmd_writer_open(struct shmd_writer **out, struct shmd *conn, const char *na
         w->id = opened.entry;
         w->slots.slots = w->handle.slots;
         w->slots.block = opened.policy == PROTO_POLICY_BLOCK;
+        w->slots.epoch = w->handle.epoch;
         *out = w;
         return 0;
 }
@@ -144,29 +148,42 @@ static long futex(_Atomic uint32_t *word, int op, uint32_t value, const struct t
         return syscall(SYS_futex, word, op, value, timeout, NULL, 0);
 }
 
-/* Let go of the lock, and wake whoever has waited for what was done under it. That a frame has been published is not
- * the only reason: we may have inherited the lock from a writer that died before it rang. */
+/* Read what the daemon has told, if it has. */
+static int look(struct shmd_writer *w) {
+        int r = handle_look(&w->handle);
+
+        w->slots.epoch = w->handle.epoch;
+        return r;
+}
+
+/* Wake whoever waits for what has been published. */
+static void look_and_ring(struct shmd_writer *w) {
+        /* A group that cannot be taken in now is tried again at the next begin, which reports it. */
+        (void)look(w);
+        ring(w);
+}
+
 static void unlock(struct shmd_writer *w) {
         if (slots_unlock(&w->handle.slots))
                 (void)futex(&slots_header(&w->handle.slots)->lock_wakes, FUTEX_WAKE, INT_MAX, NULL);
-        /* A group that cannot be taken in now is tried again at the next begin, which reports it. */
-        (void)handle_look(&w->handle);
-        ring(w);
+        look_and_ring(w);
 }
 
 static int lock(struct shmd_writer *w, int64_t deadline) {
         const struct slots *s = &w->handle.slots;
-        uint32_t owner;
+        uint32_t seen;
 
-        while (slots_lock(s, w->id, &owner)) {
+        while (slots_lock(s, w->id, &seen)) {
                 const struct timespec slice = { .tv_nsec = LIVENESS_MS * 1000000L };
                 uint32_t wakes = slots_lock_want(s);
 
-                if (slots_lock(s, w->id, &owner) == 0)
+                if (slots_lock(s, w->id, &seen) == 0)
                         return 0;
-                /* The lock of a writer that died is taken over with what it left. */
-                if (!handle_is_alive(w->handle.data, owner) && slots_lock_inherit(s, w->id, owner))
+                /* The lock of a writer that died is taken over with what it left. It may have died before it rang. */
+                if (!handle_is_alive(w->handle.data, slots_lock_owner(seen)) && slots_lock_inherit(s, w->id, seen)) {
+                        look_and_ring(w);
                         return 0;
+                }
                 if (deadline_left(deadline, -1) == 0)
                         return -ETIMEDOUT;
                 if (futex(&slots_header(s)->lock_wakes, FUTEX_WAIT, wakes, &slice) < 0 && errno == EINTR)
@@ -176,6 +193,20 @@ static int lock(struct shmd_writer *w, int64_t deadline) {
 }
 
 /* ---- room ------------------------------------------------------------------------------------------------------- */
+
+/* slots_begin(), knowing all the readers' groups. Return: 0, SLOTS_E_FULL, or a negative errno. */
+static int pick_slot(struct shmd_writer *w) {
+        for (int i = 0; i < STALE_RETRIES; i++) {
+                int r = slots_begin(&w->slots);
+
+                if (r != SLOTS_E_STALE)
+                        return r;
+                r = look(w);
+                if (r)
+                        return r;
+        }
+        return -EPROTO;
+}
 
 /* Of those in the way, mark the ones that have died. Return: whether there were any. */
 static bool find_dead(struct shmd_writer *w) {
@@ -196,8 +227,10 @@ static int wait_for_room(struct shmd_writer *w, int64_t deadline) {
 
         while (r == 0) {
                 slots_want_room(&w->slots, true);
-                if (slots_begin(&w->slots) == 0)
+                r = pick_slot(w);
+                if (r != SLOTS_E_FULL)
                         break;
+                r = 0;
                 if (find_dead(w))
                         continue;
                 if (w->handle.removed)
@@ -223,14 +256,16 @@ int shmd_writer_begin(struct shmd_writer *w, void **data, size_t *size, int time
                 return -EBUSY;
         if (timeout_ms < 0)
                 deadline = DEADLINE_NEVER;
-        r = handle_look(&w->handle);
+        r = look(w);
         if (r)
                 return r;
         if (w->handle.removed)
                 return -EIDRM;
         r = lock(w, deadline);
-        if (r == 0 && slots_begin(&w->slots)) {
-                r = wait_for_room(w, deadline);
+        if (r == 0) {
+                r = pick_slot(w);
+                if (r == SLOTS_E_FULL)
+                        r = wait_for_room(w, deadline);
                 if (r)
                         unlock(w);
         }
@@ -296,7 +331,7 @@ int shmd_writer_readers(struct shmd_writer *w) {
 
         if (w->handle.forked)
                 return -ECHILD;
-        r = handle_look(&w->handle);
+        r = look(w);
         if (r)
                 return r;
         return w->handle.removed ? -EIDRM : (int)w->handle.users.readers;

@@ -40,6 +40,8 @@ static int reserve_writer(struct handle *h) {
                         continue;
                 if (r < 0)
                         return r;
+                /* Our lock on the byte would make the one before us look alive. */
+                release_lock(s, i);
                 s->writer_ids[i / 64] |= UINT64_C(1) << i % 64;
                 h->id = i;
                 h->description = STEAL_FD(fd);
@@ -167,13 +169,19 @@ int handle_new(struct handle **out, struct connection *connection, struct segmen
 
 /* ---- closing ---------------------------------------------------------------------------------------------------- */
 
-/* A writer that is gone may have left the lock behind: what it was writing is given up. Or it had let go, and died before
- * it woke those who sleep. */
+/* The writer with that id is gone: if it left the lock behind, what it was writing is given up. */
 static void release_lock(const struct segment *s, uint32_t id) {
         struct slots slots = segment_slots(s);
+        uint32_t seen = atomic_load(&slots_header(&slots)->lock);
 
-        if (slots_lock_inherit(&slots, SEGMENT_WRITER_DAEMON, id))
+        if (slots_lock_owner(seen) == id && slots_lock_inherit(&slots, LAYOUT_WRITER_DAEMON, seen))
                 (void)slots_unlock(&slots);
+}
+
+/* It may also have let go, and died before it woke those who sleep. */
+static void wake_writers(const struct segment *s) {
+        struct slots slots = segment_slots(s);
+
         (void)syscall(SYS_futex, &slots_header(&slots)->lock_wakes, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
@@ -186,6 +194,7 @@ static void leave(struct handle *h) {
         }
         if (h->writer) {
                 release_lock(s, h->id);
+                wake_writers(s);
                 s->writer_ids[h->id / 64] &= ~(UINT64_C(1) << h->id % 64);
         } else {
                 group_leave(h->group, h->id);
@@ -328,6 +337,9 @@ static void enter(struct handle *h) {
                 s->users.arrivals += s->users.writers == 0;
                 s->users.writers++;
         } else {
+                /* A writer that does not know of this entry yet, or takes its last reader for dead, looks at the epoch
+                 * before it overwrites anything: raised first, see slots_enter(). */
+                segment_raise_epoch(s);
                 group_enter(h->group, &slots, h->id, h->start, h->ordered);
                 s->users.readers++;
         }

@@ -109,7 +109,7 @@ int segment_new(struct segment **out, const struct segment_parameters *p, const 
         LIST_INIT(&s->groups);
         memcpy(s->name, p->name, name_size);
         memcpy(s->type, p->type, type_size);
-        s->writer_ids[SEGMENT_WRITER_DAEMON / 64] |= UINT64_C(1) << SEGMENT_WRITER_DAEMON % 64;
+        s->writer_ids[LAYOUT_WRITER_DAEMON / 64] |= UINT64_C(1) << LAYOUT_WRITER_DAEMON % 64;
 
         r = budget_charge(budget, geometry->file_size);
         if (r)
@@ -119,6 +119,10 @@ int segment_new(struct segment **out, const struct segment_parameters *p, const 
         if (r < 0)
                 return r;
         s->fd = r;
+        /* Our own sign of life, as every writer has one: nobody inherits the lock from us while we tidy up. */
+        r = segment_lock_byte(s->fd, LAYOUT_WRITER_DAEMON);
+        if (r < 0)
+                return r;
         *out = STEAL_PTR(s);
         return 0;
 }

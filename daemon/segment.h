@@ -25,9 +25,6 @@ struct connection;
 struct group;
 struct handle;
 
-/* The writer id that no client gets: the daemon's own, for taking over a dead writer's lock. */
-#define SEGMENT_WRITER_DAEMON (LAYOUT_WRITERS_MAX - 1)
-
 enum segment_state {
         SEGMENT_CREATING, /* its memory is being allocated; the name is taken */
         SEGMENT_READY,

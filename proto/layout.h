@@ -58,13 +58,14 @@ struct layout_header {
         uint64_t payload_offset;
 
         /* Seldom written, looked at by all: a line of its own, so that looking costs nothing. */
-        _Alignas(LAYOUT_LINE) _Atomic uint32_t epoch; /* the daemon adds 1 after it sent notices to the handles */
-        _Atomic uint32_t room_wanted;                 /* block: a writer sleeps until a reader lets go */
+        /* The daemon adds 1 after it has sent notices to the handles, and before a reader enters. */
+        _Alignas(LAYOUT_LINE) _Atomic uint32_t epoch;
+        _Atomic uint32_t room_wanted; /* block: a writer sleeps until a reader lets go */
 
         _Alignas(LAYOUT_LINE) _Atomic uint64_t head; /* word of the newest frame; 0: none yet */
 
         /* The writers' own. */
-        _Alignas(LAYOUT_LINE) _Atomic uint32_t lock; /* 0, or the owner's id + 1 */
+        _Alignas(LAYOUT_LINE) _Atomic uint32_t lock; /* turn << 9, and while it is taken the owner's id + 1 */
         _Atomic uint32_t lock_wanted;                /* somebody sleeps, or is about to, until the lock is free */
         _Atomic uint32_t lock_wakes;                 /* grows with each wake-up: the futex that they sleep on */
         _Atomic uint32_t next_slot;                  /* where the next search begins */
@@ -79,7 +80,7 @@ struct layout_slot {
 
 struct layout_reader {
         _Alignas(LAYOUT_LINE) _Atomic uint64_t hold; /* word of the frame it holds; 0: none */
-        _Atomic uint64_t cursor;                     /* sequence of the last frame it took */
+        _Atomic uint64_t cursor;                     /* sequence of the last frame it took and let go */
         _Atomic uint64_t ordered;                    /* block: the writer keeps what lies behind the cursor */
         _Atomic uint64_t missed;                     /* frames that were gone before it came for them */
 };

@@ -28,6 +28,9 @@
  *
  * A hold is the word of a frame, so one that the writer broke (it was short of slots) binds it no longer.
  *
+ * A writer knows the readers' groups from the daemon's notices. After a claim it also looks whether the epoch is still
+ * that of the last notice it has read: a reader that enters later raises it first, and then sees the claim.
+ *
  * One slot is the same code: there is no other slot to pick, a hold does not bind, and a reader's second look at the
  * sequence is that of a sequence lock.
  *
@@ -44,8 +47,11 @@
 
 #define SLOTS_RETRIES 20000 /* a reader's attempts to hold the newest frame; an honest writer wins a handful in a row */
 
+#define SLOTS_ROUNDS 100 /* a writer's looks at slots that are all held; two that agree are enough */
+
 enum {
         SLOTS_E_LOCKED = 1,  /* another writer has the lock */
+        SLOTS_E_STALE,       /* begin: the daemon has told something since; read it, then begin again */
         SLOTS_E_FULL,        /* block: every slot is held or not yet taken by an ordered reader */
         SLOTS_E_NONE,        /* latest: nothing was ever published; next: nothing new */
         SLOTS_E_BUSY,        /* one slot: a writer is between begin and flush */
@@ -104,15 +110,18 @@ void slots_table_init(struct layout_table *table);
  * never for long: an owner may die between letting go and waking.
  */
 
+/* The writer that has the lock whose word was seen; UINT32_MAX: nobody. */
+static inline uint32_t slots_lock_owner(uint32_t seen) { return (seen & 0x1ff) - 1; }
+
 /**
  * slots_lock() - try to take the writers' lock
- * @s:     the segment
- * @id:    who wants it, below LAYOUT_WRITERS_MAX
- * @owner: receives the id of the writer that has it, on failure
+ * @s:    the segment
+ * @id:   who wants it, below LAYOUT_WRITERS_MAX
+ * @seen: receives the lock word on failure: who has it, and for the how manieth time somebody does
  *
  * Return: 0 or SLOTS_E_LOCKED.
  */
-int slots_lock(const struct slots *s, uint32_t id, uint32_t *owner);
+int slots_lock(const struct slots *s, uint32_t id, uint32_t *seen);
 
 /* Announce that the caller will sleep if slots_lock() fails once more. Return: the value of lock_wakes to sleep on. */
 uint32_t slots_lock_want(const struct slots *s);
@@ -121,13 +130,13 @@ uint32_t slots_lock_want(const struct slots *s);
  * slots_lock_inherit() - take the lock over from a writer that has died, and tidy up after it
  * @s:    the segment
  * @id:   who takes it
- * @dead: the writer that died holding it
+ * @seen: the lock word while the dead one had it
  *
- * The dead one may not have rung: after slots_unlock(), look at slots_waiting() as after a flush.
+ * The dead one may not have rung: look at the epoch and slots_waiting() as after slots_unlock().
  *
- * Return: true if the lock is the caller's now; false if it was not the dead one's (any more).
+ * Return: true if the lock is the caller's now; false if it was passed on meanwhile.
  */
-bool slots_lock_inherit(const struct slots *s, uint32_t id, uint32_t dead);
+bool slots_lock_inherit(const struct slots *s, uint32_t id, uint32_t seen);
 
 /* Let go. Return: true if somebody sleeps on lock_wakes: wake all. */
 bool slots_unlock(const struct slots *s);
@@ -138,13 +147,14 @@ struct slots_group {
         const struct layout_table *table; /* borrowed, mapped read-only; NULL: no such group */
         bool binding;                     /* its holds bind the writer */
         /* Entries whose reader is known to be dead, though the daemon has not cleaned up yet: set by the library after
-         * SLOTS_E_FULL, forgotten at the next begin that succeeds. */
+         * SLOTS_E_FULL. Forgotten when the epoch changes: an entry may then be somebody else's. */
         uint64_t dead[LAYOUT_WAITING_WORDS];
 };
 
 struct slots_writer {
         struct slots slots;
-        bool block; /* the segment's policy */
+        bool block;     /* the segment's policy */
+        uint32_t epoch; /* the header's before the notices were last read: all groups up to it are known */
         uint32_t n_groups;
         struct slots_group groups[LAYOUT_GROUPS_MAX];
         uint32_t slot; /* between begin and flush: the slot being written */
@@ -154,7 +164,7 @@ struct slots_writer {
  * slots_begin() - pick a slot for the next frame; the caller has the lock
  * @w: the writer; receives the slot
  *
- * Return: 0, or SLOTS_E_FULL (block only).
+ * Return: 0, SLOTS_E_STALE, or SLOTS_E_FULL (block only).
  */
 int slots_begin(struct slots_writer *w);
 
@@ -205,9 +215,9 @@ struct slots_reader {
         struct slots slots;
         struct layout_table *table; /* borrowed, mapped read-write */
         uint32_t entry;
-        bool ordered;    /* under block the writer waits for this reader */
+        bool ordered;    /* the policy is block, and the writer waits for this reader */
         bool room;       /* set by any call here: a writer sleeps until there is room. Ring it and clear this */
-        uint64_t cursor; /* sequence of the frame taken last; the table's copy is for others to look at */
+        uint64_t cursor; /* sequence of the frame taken last; the table's copy follows at release */
         uint64_t before; /* what cursor was before the frame that is held */
         uint64_t gap;    /* frames that next found gone before the frame that is held */
         uint64_t held;   /* word; 0: nothing */
@@ -221,7 +231,8 @@ struct slots_reader {
  * @start:   enum proto_start
  * @ordered: the policy block is to wait for this reader
  *
- * From its return on no frame is overwritten that an ordered reader has not taken.
+ * The epoch was raised since the entry was last used, and since the group was announced. From the return on no frame is
+ * overwritten that an ordered reader has not taken.
  */
 void slots_enter(const struct slots *s, struct layout_table *table, uint32_t entry, uint32_t start, bool ordered);
 
@@ -246,7 +257,8 @@ bool slots_intact(const struct slots_reader *r);
 /* Let go of the frame. Return: 0, SLOTS_E_OVERWRITTEN, or SLOTS_E_NONE if nothing was held. */
 int slots_release(struct slots_reader *r);
 
-/* The frame that is held counts as not taken: the next call gives it again. It still has to be released. */
+/* The frame that is held counts as not taken: the next call gives it again. It still has to be released; as long as it is
+ * not, nothing that lies behind it has been let go either. */
 void slots_untake(struct slots_reader *r);
 
 /* Is there a frame after the one taken last? */
@@ -262,6 +274,3 @@ bool slots_arm(struct slots_reader *r);
 
 /* Take it back. */
 void slots_disarm(struct slots_reader *r);
-
-/* Go on from another place: enum proto_start. */
-void slots_seek(struct slots_reader *r, uint32_t start);

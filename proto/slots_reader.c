@@ -11,24 +11,36 @@ void slots_table_init(struct layout_table *table) {
         table->n_readers = LAYOUT_READERS_MAX;
 }
 
-/* The cursor with which a reader that starts there begins. */
-static uint64_t start_cursor(const struct slots *s, uint32_t start) {
-        uint64_t newest = slots_newest(s);
-        uint64_t oldest = newest;
-
-        if (start == PROTO_START_END || newest == 0)
-                return newest;
-        if (start == PROTO_START_OLDEST)
-                for (uint32_t i = 0; i < s->geometry.n_slots; i++) {
-                        uint64_t is = atomic_load_explicit(&slots_slot(s, i)->sequence, memory_order_relaxed);
-
-                        if (is != LAYOUT_FREE && is < oldest)
-                                oldest = is;
-                }
-        return oldest - 1;
+static bool is_valid(const struct slots *s, uint64_t word) {
+        return slots_word_sequence(word) != 0 && slots_word_slot(word) < s->geometry.n_slots;
 }
 
-/* Everything here is seq_cst: it happens once in a reader's life, and a writer may be looking for room meanwhile. */
+/* Is the frame in its slot, and nobody asks for it? */
+static bool is_there(const struct slots *s, uint64_t sequence) {
+        uint64_t word = atomic_load(slots_index(s, sequence));
+
+        return slots_word_sequence(word) == sequence && is_valid(s, word) &&
+               atomic_load(&slots_slot(s, slots_word_slot(word))->sequence) == sequence;
+}
+
+/* The cursor with which a reader that starts there begins. */
+static uint64_t start_cursor(const struct slots *s, uint32_t start) {
+        uint64_t cursor = slots_newest(s);
+
+        if (start == PROTO_START_END)
+                return cursor;
+        /* The oldest is where the unbroken run that ends with the newest begins: what lies before a gap may be on its
+         * way out. */
+        for (uint32_t i = 0; i < s->geometry.index_size && cursor > 0 && is_there(s, cursor); i++) {
+                cursor--;
+                if (start == PROTO_START_NEWEST)
+                        break;
+        }
+        return cursor;
+}
+
+/* Everything here is seq_cst: it happens once in a reader's life, and a writer may be looking for room meanwhile. A claim
+ * of which that writer makes something has not seen this reader; the cursor is then behind it. */
 void slots_enter(const struct slots *s, struct layout_table *table, uint32_t entry, uint32_t start, bool ordered) {
         struct layout_reader *r = &table->reader[entry];
 
@@ -58,21 +70,17 @@ static void look_for_sleeping_writer(struct slots_reader *r) {
                 r->room = true;
 }
 
-static void move_cursor(struct slots_reader *r, uint64_t sequence) {
-        r->cursor = sequence;
-        if (r->ordered) {
-                atomic_store(&own(r)->cursor, sequence); /* seq_cst: lets go of what lies before it */
-                look_for_sleeping_writer(r);
-        } else {
-                atomic_store_explicit(&own(r)->cursor, sequence, memory_order_relaxed); /* for people to look at */
-        }
-}
-
 /* Let go of a hold, kept or not. */
 static void let_go(struct slots_reader *r) {
         /* seq_cst; as a release it also orders our loads of the payload before a writer's stores to it. */
         atomic_store(&own(r)->hold, 0);
         look_for_sleeping_writer(r);
+}
+
+/* Does the slot have the frame, for us? */
+static bool is_ours(const struct slots_reader *r, uint64_t is, uint64_t sequence) {
+        /* What an ordered reader has not taken is asked for only by a writer that has not looked a second time yet. */
+        return is == sequence || (r->ordered && sequence > r->cursor && is == (sequence | LAYOUT_CLAIMED));
 }
 
 /* Hold the frame @word names, if it is still in its slot, and describe it. */
@@ -84,7 +92,7 @@ static bool hold(struct slots_reader *r, uint64_t word, struct slots_frame *fram
         /* seq_cst, both: the store and the load cross with a writer's claim and its second look. The load acquires the
          * frame. */
         atomic_store(&own(r)->hold, word);
-        if (atomic_load(&slot->sequence) != sequence) {
+        if (!is_ours(r, atomic_load(&slot->sequence), sequence)) {
                 let_go(r);
                 return false;
         }
@@ -97,34 +105,28 @@ static bool hold(struct slots_reader *r, uint64_t word, struct slots_frame *fram
         frame->sequence = sequence;
         frame->missed = sequence > r->cursor ? sequence - r->cursor - 1 : 0;
         r->held = word;
-        r->before = r->cursor;
-        r->gap = 0;
         /* With one slot, or a hold that does not bind, the writer may have been at it while we read the above. */
         if (!slots_intact(r)) {
                 r->held = 0;
                 let_go(r);
                 return false;
         }
-        move_cursor(r, sequence);
+        r->before = r->cursor;
+        r->cursor = sequence;
+        r->gap = 0;
         return true;
-}
-
-static bool is_valid(const struct slots *s, uint64_t word) {
-        return slots_word_sequence(word) != 0 && slots_word_slot(word) < s->geometry.n_slots;
 }
 
 /* One slot: is it a writer that keeps us from the frame? 0: no, look again. */
 static int why_not(const struct slots *s) {
+        uint64_t is;
+
         if (s->geometry.n_slots != 1)
                 return 0;
-        switch (atomic_load_explicit(&slots_slot(s, 0)->sequence, memory_order_relaxed)) {
-        case LAYOUT_WRITING:
-                return SLOTS_E_BUSY;
-        case LAYOUT_TORN:
+        is = atomic_load_explicit(&slots_slot(s, 0)->sequence, memory_order_relaxed);
+        if (is == LAYOUT_TORN)
                 return SLOTS_E_TORN;
-        default:
-                return 0;
-        }
+        return is == LAYOUT_WRITING || (is & LAYOUT_CLAIMED) ? SLOTS_E_BUSY : 0;
 }
 
 int slots_latest(struct slots_reader *r, struct slots_frame *frame) {
@@ -169,8 +171,10 @@ int slots_next(struct slots_reader *r, struct slots_frame *frame) {
                         if (slots_word_sequence(word) != sequence || !is_valid(s, word))
                                 continue;
                         /* A look without a hold first: the frames that are gone cost a load each. */
-                        if (atomic_load_explicit(&slots_slot(s, slots_word_slot(word))->sequence,
-                                                 memory_order_relaxed) != sequence)
+                        if (!is_ours(r,
+                                     atomic_load_explicit(&slots_slot(s, slots_word_slot(word))->sequence,
+                                                          memory_order_relaxed),
+                                     sequence))
                                 continue;
                         if (!hold(r, word, frame))
                                 continue;
@@ -204,6 +208,9 @@ int slots_release(struct slots_reader *r) {
         intact = slots_intact(r);
         if (r->gap) /* for people to look at */
                 atomic_fetch_add_explicit(&own(r)->missed, r->gap, memory_order_relaxed);
+        /* release: who sees it may write to what lies before it, and we have read that. The hold that goes next is what
+         * makes a writer look. */
+        atomic_store_explicit(&own(r)->cursor, r->cursor, memory_order_release);
         r->held = 0;
         let_go(r);
         return intact ? 0 : SLOTS_E_OVERWRITTEN;
@@ -211,16 +218,21 @@ int slots_release(struct slots_reader *r) {
 
 void slots_untake(struct slots_reader *r) {
         r->gap = 0;
-        move_cursor(r, r->before);
+        r->cursor = r->before;
 }
 
 bool slots_fresh(const struct slots_reader *r) {
+        uint64_t is;
+
         if (slots_newest(&r->slots) <= r->cursor)
                 return false;
         /* One slot: while it is being changed (or torn) there is nothing to take until the flush, which rings. A flush
          * that stored the head before we loaded it stored the slot's sequence before that. */
-        return r->slots.geometry.n_slots > 1 ||
-               atomic_load_explicit(&slots_slot(&r->slots, 0)->sequence, memory_order_acquire) <= LAYOUT_SEQUENCE_MAX;
+        if (r->slots.geometry.n_slots > 1)
+                return true;
+        is = atomic_load_explicit(&slots_slot(&r->slots, 0)->sequence, memory_order_acquire);
+        /* A claim may come to nothing, without a flush that rings. */
+        return (is & ~LAYOUT_CLAIMED) <= LAYOUT_SEQUENCE_MAX;
 }
 
 bool slots_arm(struct slots_reader *r) {
@@ -235,5 +247,3 @@ bool slots_arm(struct slots_reader *r) {
 void slots_disarm(struct slots_reader *r) {
         atomic_fetch_and(&r->table->waiting[r->entry / 64], ~(UINT64_C(1) << r->entry % 64));
 }
-
-void slots_seek(struct slots_reader *r, uint32_t start) { move_cursor(r, start_cursor(&r->slots, start)); }

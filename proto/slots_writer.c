@@ -33,14 +33,17 @@ void slots_init(const struct slots *s) {
 
 /* ---- the writers' lock ------------------------------------------------------------------------------------------ */
 
-int slots_lock(const struct slots *s, uint32_t id, uint32_t *owner) {
-        uint32_t is = 0;
+#define LOCK_TURN 0x200u /* what one acquisition adds to a free lock's word */
 
-        /* acquire: what the last owner stored (slots, next_slot) comes before what we do. seq_cst on failure: crosses
-         * with slots_unlock(), see slots_lock_want(). */
-        if (atomic_compare_exchange_strong(&slots_header(s)->lock, &is, id + 1))
+int slots_lock(const struct slots *s, uint32_t id, uint32_t *seen) {
+        _Atomic uint32_t *lock = &slots_header(s)->lock;
+        /* seq_cst: crosses with slots_unlock(), see slots_lock_want(). */
+        uint32_t is = atomic_load(lock);
+
+        /* acquire: what the last owner stored (slots, next_slot) comes before what we do. */
+        if (slots_lock_owner(is) == UINT32_MAX && atomic_compare_exchange_strong(lock, &is, is | (id + 1)))
                 return 0;
-        *owner = is - 1;
+        *seen = is;
         return SLOTS_E_LOCKED;
 }
 
@@ -65,9 +68,20 @@ static void publish(const struct slots *s, uint32_t slot, uint64_t sequence) {
         atomic_store_explicit(&slots_header(s)->head, word, memory_order_release);
 }
 
+/* @slot was being written and will not be finished: it is the next to be taken. */
+static void give_up(const struct slots *s, uint32_t slot) {
+        atomic_store_explicit(&slots_slot(s, slot)->sequence, s->geometry.n_slots == 1 ? LAYOUT_TORN : LAYOUT_FREE,
+                              memory_order_release);
+        atomic_store_explicit(&slots_header(s)->next_slot, slot, memory_order_relaxed);
+}
+
 /* What a writer that died with the lock has left half done. Only whoever has the lock may come here. */
 static void recover(const struct slots *s) {
+        struct layout_header *h = slots_header(s);
         uint64_t newest = slots_newest(s);
+
+        /* It may have died waiting for room. */
+        atomic_store_explicit(&h->room_wanted, 0, memory_order_relaxed);
 
         for (uint32_t i = 0; i < s->geometry.n_slots; i++) {
                 _Atomic uint64_t *sequence = &slots_slot(s, i)->sequence;
@@ -77,27 +91,28 @@ static void recover(const struct slots *s) {
                 if (is & LAYOUT_CLAIMED) /* asked for, and not a byte touched */
                         atomic_store_explicit(sequence, is & ~LAYOUT_CLAIMED, memory_order_release);
                 else if (is == LAYOUT_WRITING)
-                        atomic_store_explicit(sequence, s->geometry.n_slots == 1 ? LAYOUT_TORN : LAYOUT_FREE,
-                                              memory_order_release);
+                        give_up(s, i);
                 else if (is == newest + 1) /* complete, and only the head does not say so yet */
                         publish(s, i, is);
         }
 }
 
-bool slots_lock_inherit(const struct slots *s, uint32_t id, uint32_t dead) {
-        uint32_t is = dead + 1;
-
-        if (!atomic_compare_exchange_strong(&slots_header(s)->lock, &is, id + 1))
+bool slots_lock_inherit(const struct slots *s, uint32_t id, uint32_t seen) {
+        if (!atomic_compare_exchange_strong(&slots_header(s)->lock, &seen, (seen & ~(LOCK_TURN - 1)) | (id + 1)))
                 return false;
         recover(s);
+        /* As in slots_unlock(): what was published crosses with the waiting bits and the epoch. */
+        atomic_thread_fence(memory_order_seq_cst);
         return true;
 }
 
 bool slots_unlock(const struct slots *s) {
         struct layout_header *h = slots_header(s);
+        uint32_t is = atomic_load_explicit(&h->lock, memory_order_relaxed);
 
-        /* release: the next owner sees what we did. */
-        atomic_store_explicit(&h->lock, 0, memory_order_release);
+        /* release: the next owner sees what we did. Each turn has another word: who saw us and took us for dead inherits
+         * nothing from the next owner, even if that has got our id. */
+        atomic_store_explicit(&h->lock, (is & ~(LOCK_TURN - 1)) + LOCK_TURN, memory_order_release);
         /* Between the stores above (lock, and head before it) and the loads that follow (lock_wanted here, epoch and
          * waiting bits in the caller). Who announces a wait does it with a seq_cst store and then looks at the lock or
          * the head with a seq_cst load: if our load, also seq_cst, misses the store, then that load comes after this
@@ -122,7 +137,8 @@ static uint32_t entries(const struct layout_table *table) {
 
 static bool is_dead(const struct slots_group *g, uint32_t entry) { return g->dead[entry / 64] >> entry % 64 & 1; }
 
-static bool is_held(const struct slots_writer *w, uint64_t word) {
+/* Who holds this frame? 0: nobody; otherwise a number that names the reader. */
+static uint32_t holder(const struct slots_writer *w, uint64_t word) {
         for (uint32_t i = 0; i < w->n_groups; i++) {
                 const struct slots_group *g = &w->groups[i];
 
@@ -132,9 +148,9 @@ static bool is_held(const struct slots_writer *w, uint64_t word) {
                         /* seq_cst: crosses with the claim, see the head of slots.h. Seeing a hold gone acquires what
                          * its reader did before, so that we do not write under its last loads. */
                         if (atomic_load(&g->table->reader[e].hold) == word && !is_dead(g, e))
-                                return true;
+                                return i * LAYOUT_READERS_MAX + e + 1;
         }
-        return false;
+        return 0;
 }
 
 /* The lowest cursor of the readers that the policy block waits for: what is above it has to stay. */
@@ -160,10 +176,11 @@ static uint64_t ordered_floor(const struct slots_writer *w) {
         return floor;
 }
 
-static bool is_needed(const struct slots_writer *w, uint32_t slot, uint64_t sequence) {
+/* Who needs this frame? 0: nobody. */
+static uint32_t needed_by(const struct slots_writer *w, uint32_t slot, uint64_t sequence) {
         if (w->block && sequence > ordered_floor(w))
-                return true;
-        return is_held(w, slots_word(sequence, slot));
+                return UINT32_MAX;
+        return holder(w, slots_word(sequence, slot));
 }
 
 /* From here on the payload may be changed. */
@@ -178,57 +195,96 @@ static void start_writing(struct slots_writer *w, uint32_t slot) {
         w->slot = slot;
 }
 
-/* Take @slot unless somebody needs what is in it. */
-static bool take(struct slots_writer *w, uint32_t slot) {
-        _Atomic uint64_t *sequence = &slots_slot(&w->slots, slot)->sequence;
+/* Take @slot unless somebody needs what is in it. Return: 0, SLOTS_E_STALE, or SLOTS_E_FULL and @by, who needs it. */
+static int take(struct slots_writer *w, uint32_t slot, uint32_t *by) {
+        const struct slots *s = &w->slots;
+        _Atomic uint64_t *sequence = &slots_slot(s, slot)->sequence;
         /* relaxed: only owners of the lock store it. */
         uint64_t is = atomic_load_explicit(sequence, memory_order_relaxed);
+        bool stale;
 
-        if (is_frame(is)) {
+        /* A single slot is written to in spite of holds, unless the policy is to wait. */
+        if (is_frame(is) && (w->block || s->geometry.n_slots > 1)) {
                 /* The first look spares readers the sight of a claim that comes to nothing. */
-                if (is_needed(w, slot, is))
-                        return false;
-                /* seq_cst: this store and the second look cross with a reader's hold and its look at the sequence. */
+                *by = needed_by(w, slot, is);
+                if (*by)
+                        return SLOTS_E_FULL;
+                /* seq_cst: this store and the second look cross with a reader's hold and its look at the sequence, the
+                 * look at the epoch with the epoch that is raised before a reader enters whom we may not know yet. */
                 atomic_store(sequence, is | LAYOUT_CLAIMED);
-                if (is_needed(w, slot, is)) {
+                stale = atomic_load(&slots_header(s)->epoch) != w->epoch;
+                *by = needed_by(w, slot, is);
+                if (stale || *by) {
                         atomic_store_explicit(sequence, is, memory_order_release);
-                        return false;
+                        return stale ? SLOTS_E_STALE : SLOTS_E_FULL;
                 }
         }
         start_writing(w, slot);
-        return true;
+        return 0;
 }
 
-int slots_begin(struct slots_writer *w) {
+/* What one look at all slots has found. */
+struct round {
+        uint64_t blockers; /* a sum over who needs which frame: two rounds with the same one saw the same */
+        uint32_t oldest;   /* the slot with the oldest of those frames; UINT32_MAX: none */
+};
+
+/* Try every slot. Going round takes the oldest frame first, except where holds made us skip. */
+static int go_round(struct slots_writer *w, struct round *round) {
         const struct slots *s = &w->slots;
         const uint32_t n = s->geometry.n_slots;
         uint64_t head = atomic_load_explicit(&slots_header(s)->head, memory_order_relaxed);
         /* With one slot there is nothing else to take; before the first frame nothing is the newest. */
         uint32_t newest = n > 1 && head != 0 ? slots_word_slot(head) : UINT32_MAX;
-        uint32_t first = atomic_load_explicit(&slots_header(s)->next_slot, memory_order_relaxed) % n;
-        uint32_t oldest = UINT32_MAX;
-        uint64_t oldest_sequence = UINT64_MAX;
+        uint32_t slot = atomic_load_explicit(&slots_header(s)->next_slot, memory_order_relaxed) % n;
+        uint64_t oldest = UINT64_MAX;
 
-        /* Going round takes the oldest frame first, except where holds made us skip. */
-        for (uint32_t i = 0, slot = first; i < n; i++, slot = slot + 1 < n ? slot + 1 : 0) {
+        *round = (struct round){ .oldest = UINT32_MAX };
+        for (uint32_t i = 0; i < n; i++, slot = slot + 1 < n ? slot + 1 : 0) {
+                uint32_t by;
+                uint64_t is;
+                int r;
+
                 if (slot == newest)
                         continue;
-                if (take(w, slot)) {
-                        for (uint32_t g = 0; w->block && g < w->n_groups; g++)
-                                memset(w->groups[g].dead, 0, sizeof(w->groups[g].dead));
-                        return 0;
-                }
-                uint64_t is = atomic_load_explicit(&slots_slot(s, slot)->sequence, memory_order_relaxed);
-                if (is < oldest_sequence) {
-                        oldest_sequence = is;
-                        oldest = slot;
+                r = take(w, slot, &by);
+                if (r != SLOTS_E_FULL)
+                        return r;
+                is = atomic_load_explicit(&slots_slot(s, slot)->sequence, memory_order_relaxed);
+                round->blockers = round->blockers * 31 + slots_word(is, slot) * 7 + by;
+                if (is < oldest) {
+                        oldest = is;
+                        round->oldest = slot;
                 }
         }
-        if (w->block)
-                return SLOTS_E_FULL;
+        return SLOTS_E_FULL;
+}
+
+static void forget_dead(struct slots_writer *w) {
+        for (uint32_t i = 0; i < w->n_groups; i++)
+                memset(w->groups[i].dead, 0, sizeof(w->groups[i].dead));
+}
+
+int slots_begin(struct slots_writer *w) {
+        struct round round, last = { 0 };
+
+        for (uint32_t i = 0; i < SLOTS_ROUNDS; i++) {
+                int r = go_round(w, &round);
+
+                if (w->block && r != SLOTS_E_FULL)
+                        forget_dead(w);
+                if (w->block || r != SLOTS_E_FULL)
+                        return r;
+                /* One look is no snapshot: a reader that moves on while we look from slot to slot may block two of
+                 * them. But readers only move forward, so who blocks the same frame in two rounds has done so in
+                 * between, and then every slot was held at once: there were too few. */
+                if (i > 0 && round.blockers == last.blockers)
+                        break;
+                last = round;
+        }
         /* Two slots or more leave at least one that is not the newest, so there is an oldest, unless the head is
          * garbage that another writer has put there. */
-        start_writing(w, oldest != UINT32_MAX ? oldest : first);
+        start_writing(w, round.oldest != UINT32_MAX ? round.oldest : 0);
         return 0;
 }
 
@@ -248,12 +304,7 @@ uint64_t slots_flush(struct slots_writer *w, uint64_t length, uint64_t tag, uint
         return sequence;
 }
 
-void slots_cancel(struct slots_writer *w) {
-        const struct slots *s = &w->slots;
-
-        atomic_store_explicit(&slots_slot(s, w->slot)->sequence, s->geometry.n_slots == 1 ? LAYOUT_TORN : LAYOUT_FREE,
-                              memory_order_release);
-}
+void slots_cancel(struct slots_writer *w) { give_up(&w->slots, w->slot); }
 
 bool slots_waiting(const struct slots_group *group) {
         if (!group->table)
