@@ -21,6 +21,24 @@
 
 DEFINE_CLEANUP(struct handle *, handle_free)
 
+/* ---- the dead ---------------------------------------------------------------------------------------------------- */
+
+/* The writer with that id is gone: if it left the lock behind, what it was writing is given up. */
+static void release_lock(const struct segment *s, uint32_t id) {
+        struct slots slots = segment_slots(s);
+        uint32_t seen = atomic_load(&slots_header(&slots)->lock);
+
+        if (slots_lock_owner(seen) == id && slots_lock_inherit(&slots, LAYOUT_WRITER_DAEMON, seen))
+                (void)slots_unlock(&slots);
+}
+
+/* It may also have let go, and died before it woke those who sleep. */
+static void wake_writers(const struct segment *s) {
+        struct slots slots = segment_slots(s);
+
+        (void)syscall(SYS_futex, &slots_header(&slots)->lock_wakes, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
 /* ---- reserving -------------------------------------------------------------------------------------------------- */
 
 static int reserve_writer(struct handle *h) {
@@ -168,22 +186,6 @@ int handle_new(struct handle **out, struct connection *connection, struct segmen
 }
 
 /* ---- closing ---------------------------------------------------------------------------------------------------- */
-
-/* The writer with that id is gone: if it left the lock behind, what it was writing is given up. */
-static void release_lock(const struct segment *s, uint32_t id) {
-        struct slots slots = segment_slots(s);
-        uint32_t seen = atomic_load(&slots_header(&slots)->lock);
-
-        if (slots_lock_owner(seen) == id && slots_lock_inherit(&slots, LAYOUT_WRITER_DAEMON, seen))
-                (void)slots_unlock(&slots);
-}
-
-/* It may also have let go, and died before it woke those who sleep. */
-static void wake_writers(const struct segment *s) {
-        struct slots slots = segment_slots(s);
-
-        (void)syscall(SYS_futex, &slots_header(&slots)->lock_wakes, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-}
 
 static void leave(struct handle *h) {
         struct segment *s = h->segment;

@@ -427,7 +427,7 @@ static void open_segment(struct request *r, struct segment *s) {
                 fail_system(r, result, "start a thread for your descriptors");
                 return;
         case HANDLE_E_WRITERS:
-                fail(r, -EUSERS, "%s has as many writers as there may be: %d", s->name, SEGMENT_WRITER_DAEMON);
+                fail(r, -EUSERS, "%s has as many writers as there may be: %d", s->name, LAYOUT_WRITER_DAEMON);
                 return;
         case HANDLE_E_GROUPS:
                 fail(r, -EUSERS, "%s has %d reader groups, as many as there may be, and none is empty", s->name,

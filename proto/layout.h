@@ -21,12 +21,13 @@
 #define LAYOUT_DATA_MAGIC UINT64_C(0x0001617461646d68)  /* "hmdata\1" */
 #define LAYOUT_TABLE_MAGIC UINT64_C(0x0001626c74646d68) /* "hmdtlb\1" */
 
-#define LAYOUT_LINE 64         /* what two cores fight over: one cache line */
-#define LAYOUT_SLOTS_MAX 4096  /* a slot number fits the low bits of a word, see below */
-#define LAYOUT_READERS_MAX 400 /* of one group: the kernel allows 500 nested watches on one eventfd */
-#define LAYOUT_WRITERS_MAX 256 /* of one segment at a time */
-#define LAYOUT_GROUPS_MAX 64   /* of one segment */
-#define LAYOUT_WAITING_WORDS 8 /* 512 bits, one cache line */
+#define LAYOUT_LINE 64           /* what two cores fight over: one cache line */
+#define LAYOUT_SLOTS_MAX 4096    /* a slot number fits the low bits of a word, see below */
+#define LAYOUT_READERS_MAX 400   /* of one group: the kernel allows 500 nested watches on one eventfd */
+#define LAYOUT_WRITERS_MAX 256   /* of one segment at a time, the daemon being one */
+#define LAYOUT_WRITER_DAEMON 255 /* the id with which the daemon tidies up after the dead */
+#define LAYOUT_GROUPS_MAX 64     /* of one segment */
+#define LAYOUT_WAITING_WORDS 8   /* 512 bits, one cache line */
 
 /*
  * A word names one frame in one place: its sequence number and its slot. The head, the index and every hold are words,
