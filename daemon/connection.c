@@ -48,9 +48,11 @@ static void complain(struct connection *c, const char *what) {
 
 static void on_event(evutil_socket_t fd, short what, void *data);
 
+static bool is_busy(const struct connection *c) { return c->reply || c->request || c->reception; }
+
 /* While a request is under way nothing is read, so only EV_CLOSED tells of a client that has gone. */
 void connection_update(struct connection *c) {
-        short wanted = c->reply || c->request ? EV_CLOSED : EV_READ;
+        short wanted = is_busy(c) ? EV_CLOSED : EV_READ;
 
         if (c->state == CONNECTION_DEAD)
                 return;
@@ -187,16 +189,36 @@ void connection_violation(struct connection *c, const struct proto_header *reque
         connection_drop(c);
 }
 
+/* Closing a socket closes the descriptors in messages that nobody read: those are the client's, and may take long. */
+static void close_socket(struct user *user, int socket) {
+        int unread = 0;
+
+        if (ioctl(socket, FIONREAD, &unread) == 0 && unread == 0)
+                fd_close(socket);
+        else
+                user_close(user, socket);
+}
+
 /* ---- receiving -------------------------------------------------------------------------------------------------- */
 
-static void receive(struct connection *c) {
-        struct packet packet = { .bytes = c->server->buffer, .capacity = PROTO_MESSAGE_MAX };
-        struct proto_header none = { 0 };
-        int r = packet_receive(&packet, c->socket, 1);
+/* A message that brings descriptors is taken off the socket on its user's thread: the surplus ones are closed right
+ * there, and even that may take for ever. */
+struct reception {
+        struct job job;
+        struct user *user;             /* a reference */
+        struct connection *connection; /* NULL: dropped meanwhile; the socket is ours then */
+        int socket;
+        struct packet packet;
+        _Alignas(8) unsigned char buffer[PROTO_MESSAGE_MAX];
+};
 
-        switch (r) {
+/* A message has come, or why none has. Takes descriptors out of @packet. */
+static void received(struct connection *c, struct packet *packet, int outcome) {
+        static const struct proto_header none = { 0 };
+
+        switch (outcome) {
         case 0:
-                request_receive(c, &packet);
+                request_receive(c, packet);
                 break;
         case PACKET_E_AGAIN:
                 break;
@@ -208,13 +230,73 @@ static void receive(struct connection *c) {
                 break;
         case PACKET_E_FDS:
                 connection_violation(c, &none, -EPROTO,
-                                     "more than one descriptor came with the message (or none is left here for it)");
+                                     "more than one descriptor came with the message, or the daemon has no more room "
+                                     "for any");
                 break;
         default:
-                log_warning("cannot receive from a client: %s", strerror(-r));
+                log_warning("cannot receive from a client: %s", strerror(-outcome));
                 connection_drop(c);
                 break;
         }
+        connection_update(c);
+}
+
+static int on_reception(struct job *job) {
+        struct reception *reception = container_of(job, struct reception, job);
+
+        return packet_receive(&reception->packet, reception->socket, 1);
+}
+
+static void on_reception_done(struct job *job, int result) {
+        struct reception *reception = container_of(job, struct reception, job);
+        struct connection *c = reception->connection;
+
+        if (c) {
+                c->reception = NULL;
+                received(c, &reception->packet, result);
+        } else {
+                user_close(reception->user, packet_take_fd(&reception->packet, 0));
+                close_socket(reception->user, reception->socket);
+        }
+        user_unref(reception->user);
+        free(reception);
+}
+
+static void receive_with_fds(struct connection *c) {
+        struct reception *reception = malloc(sizeof(*reception));
+        int r = -ENOMEM;
+
+        if (reception) {
+                reception->job = (struct job){ .step = on_reception, .done = on_reception_done };
+                reception->user = c->user;
+                reception->connection = c;
+                reception->socket = c->socket;
+                reception->packet.bytes = reception->buffer;
+                reception->packet.capacity = sizeof(reception->buffer);
+                r = user_submit(c->user, &reception->job);
+        }
+        if (r < 0) {
+                free(reception);
+                complain(c, "dropped: no memory or no thread to receive its descriptor with");
+                connection_drop(c);
+                return;
+        }
+        c->user->n_refs++;
+        c->reception = reception;
+        connection_update(c);
+}
+
+static void receive(struct connection *c) {
+        struct packet packet = { .bytes = c->server->buffer, .capacity = PROTO_MESSAGE_MAX };
+        int r = packet_peek(&packet, c->socket, 0);
+
+        if (r == PACKET_E_FDS) {
+                receive_with_fds(c);
+                return;
+        }
+        if (r == 0)
+                r = packet_discard(c->socket);
+        received(c, &packet, r);
 }
 
 static void on_event(evutil_socket_t fd, short what, void *data) {
@@ -231,10 +313,8 @@ static void on_event(evutil_socket_t fd, short what, void *data) {
                 c->full = false;
                 push_late(c);
         }
-        if (what & EV_READ && !c->reply && !c->request && c->state != CONNECTION_DEAD) {
+        if (what & EV_READ && !is_busy(c) && c->state != CONNECTION_DEAD)
                 receive(c);
-                connection_update(c);
-        }
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *data) {
@@ -300,16 +380,6 @@ void connection_drop(struct connection *c) {
         server_bury_connection(c->server, c);
 }
 
-/* Closing a socket closes the descriptors in messages that nobody read: those are the client's, and may take long. */
-static void close_socket(struct connection *c) {
-        int unread = 0;
-
-        if (ioctl(c->socket, FIONREAD, &unread) == 0 && unread == 0)
-                fd_close(c->socket);
-        else
-                user_close(c->user, c->socket);
-}
-
 void connection_free(struct connection *c) {
         if (c->request)
                 request_abandon(c->request);
@@ -318,7 +388,10 @@ void connection_free(struct connection *c) {
         else
                 handle_free(c->handle);
         c->reply = reply_free(c->reply);
-        close_socket(c);
+        if (c->reception)
+                c->reception->connection = NULL;
+        else
+                close_socket(c->user, c->socket);
         user_unref(c->user);
         peer_deinit(&c->peer);
         free(c);

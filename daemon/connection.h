@@ -19,6 +19,7 @@
 #include "proto/message.h"
 
 struct handle;
+struct reception;
 struct request;
 struct server;
 struct user;
@@ -51,8 +52,9 @@ struct connection {
         struct event event;
         struct event timer; /* the hello's limit; when to try again */
         struct reply *reply;
-        struct request *request; /* not answered yet */
-        struct handle *handle;   /* open, or being opened */
+        struct reception *reception; /* borrowed: a message with descriptors is being received */
+        struct request *request;     /* not answered yet */
+        struct handle *handle;       /* open, or being opened */
         char client[PROTO_CLIENT_SIZE];
 };
 
