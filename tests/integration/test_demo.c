@@ -73,6 +73,13 @@ static void start(struct demo *d, const char *program) {
         d->output = pipe_fds[0];
 }
 
+/* Fail, having shown what it printed, which is more than cmocka would print. */
+static _Noreturn void complain(const struct demo *d, const char *what) {
+        (void)fprintf(stderr, "%s\n", d->text);
+        fail_msg("the demo printed the above, but not as expected: %s", what);
+        abort(); /* not reached */
+}
+
 /* Read until @text has been printed; NULL: to the end. */
 static void await_text(struct demo *d, const char *text) {
         while (!text || !strstr(d->text, text)) {
@@ -82,7 +89,7 @@ static void await_text(struct demo *d, const char *text) {
                 if (n == 0 && !text)
                         return;
                 if (n == 0)
-                        fail_msg("the demo ended and never printed '%s':\n%s", text, d->text);
+                        complain(d, text);
                 d->n += (size_t)n;
                 d->text[d->n] = '\0';
         }
@@ -118,7 +125,7 @@ static struct row row_of(const struct demo *d, const char *title) {
 
         if (!line || sscanf(line + strlen(title), "%u %lf ms %lf ms %u %u", &row.frames, &row.median, &row.p99,
                             &row.missed, &row.torn) != 5)
-                fail_msg("no row '%s' in:\n%s", title, d->text);
+                complain(d, title);
         return row;
 }
 
@@ -129,7 +136,7 @@ static void test_it_works(void **state) {
         start(d, PROGRAM);
         status = finish(d);
         if (status != 0)
-                fail_msg("status 0x%x:\n%s", (unsigned)status, d->text);
+                complain(d, "it failed");
         for (int i = 0; i < 2; i++) {
                 struct row row = row_of(d, i == 0 ? "\nshmd         quick reader" : "\nshmd         slow reader");
 
@@ -206,7 +213,7 @@ static void a_child_dies(struct demo *d, unsigned n, const char *sentence) {
         assert_true(WIFEXITED(status));
         assert_int_equal(WEXITSTATUS(status), 1);
         if (!strstr(d->text, sentence))
-                fail_msg("it does not say '%s':\n%s", sentence, d->text);
+                complain(d, sentence);
         expect_nothing_left(d);
 }
 
