@@ -9,15 +9,23 @@
 
 #define AT_ONCE (UINT64_C(256) << 10)
 #define STEP (UINT64_C(16) << 20)
+#define RELEASE_STEP (UINT64_C(64) << 20) /* quicker than allocating: who waits for it, does not wait for long */
 
-/* Huge pages come out of a pool of their own: what is free elsewhere says nothing about it. */
+static atomic_size_t n_releases; /* under way on the worker */
+
+/* Return: 0; JOB_MORE: not yet, memory is being taken back; -ENOMEM; another negative errno. */
 static int allocate(const struct segment *s, uint64_t offset, uint64_t size) {
+        bool more = atomic_load(&n_releases) > 0;
+
+        /* Huge pages come out of a pool of their own: what is free elsewhere says nothing about it. */
         if (s->page_size < GEOMETRY_HUGE_PAGE && !memory_has(size))
-                return -ENOMEM;
+                return more ? JOB_MORE : -ENOMEM;
         while (fallocate(s->fd, 0, (off_t)offset, (off_t)size) < 0) {
                 if (errno == EINTR)
                         continue;
-                return errno == ENOSPC ? -ENOMEM : -errno;
+                if (errno == ENOSPC || errno == ENOMEM)
+                        return more ? JOB_MORE : -ENOMEM;
+                return -errno;
         }
         return 0;
 }
@@ -35,7 +43,7 @@ static int on_step(struct job *job) {
         uint64_t step = left < STEP ? left : STEP;
         int r = allocate(a->segment, a->offset, step);
 
-        if (r < 0)
+        if (r)
                 return r;
         a->offset += step;
         return a->offset < a->size ? JOB_MORE : 0;
@@ -59,3 +67,53 @@ void allocation_start(struct allocation *a, struct segment *s, struct worker *wo
 }
 
 void allocation_cancel(struct allocation *a) { job_cancel(&a->job); }
+
+struct release {
+        struct job job;
+        int fd;
+        uint64_t size;
+        uint64_t offset;
+};
+
+/* Return: how far it got. What cannot be taken back now goes with the last that holds it. */
+static uint64_t punch(int fd, uint64_t offset, uint64_t size, uint64_t most) {
+        uint64_t step = size - offset < most ? size - offset : most;
+
+        while (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)step) < 0)
+                if (errno != EINTR)
+                        return size;
+        return offset + step;
+}
+
+static int on_release_step(struct job *job) {
+        struct release *release = container_of(job, struct release, job);
+
+        release->offset = punch(release->fd, release->offset, release->size, RELEASE_STEP);
+        if (release->offset < release->size)
+                return JOB_MORE;
+        fd_close(release->fd);
+        atomic_fetch_sub(&n_releases, 1);
+        return 0;
+}
+
+static void on_release_done(struct job *job, int result) {
+        (void)result;
+        free(container_of(job, struct release, job));
+}
+
+void allocation_release(int fd, uint64_t size, struct worker *worker) {
+        struct release *release = size > AT_ONCE ? malloc(sizeof(*release)) : NULL;
+
+        if (!release) {
+                (void)punch(fd, 0, size, size);
+                fd_close(fd);
+                return;
+        }
+        *release = (struct release){
+                .job = { .step = on_release_step, .done = on_release_done },
+                .fd = fd,
+                .size = size,
+        };
+        atomic_fetch_add(&n_releases, 1);
+        worker_submit(worker, &release->job);
+}

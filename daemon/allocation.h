@@ -1,5 +1,9 @@
 /*
- * allocation.h -- giving a new segment its memory: in steps, on the worker, and only while there is enough.
+ * allocation.h -- giving a new segment its memory, and taking it back: in steps, on the worker, and only while there is
+ * enough.
+ *
+ * Taking back is punching a hole before the descriptor is closed. Whoever has kept a descriptor or a mapping of a segment
+ * that is gone would otherwise keep memory that nobody accounts for any more, as often as he likes.
  */
 #pragma once
 
@@ -36,3 +40,6 @@ void allocation_start(struct allocation *a, struct segment *segment, struct work
 
 /* Stop at the next step; done() comes all the same. */
 void allocation_cancel(struct allocation *a);
+
+/* Take back the @size bytes of a memfd, and close it. Whoever allocates meanwhile waits for them rather than fail. */
+void allocation_release(int fd, uint64_t size, struct worker *worker);

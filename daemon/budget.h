@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct budget {
@@ -14,6 +15,7 @@ struct budget {
         uint64_t segment_bytes_max; /* of one segment */
         uint64_t segments;
         uint64_t bytes;
+        bool ending; /* nothing is taken back any more: clients go on without the daemon */
 };
 
 enum {

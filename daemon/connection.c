@@ -251,13 +251,14 @@ static void on_reception_done(struct job *job, int result) {
         struct reception *reception = container_of(job, struct reception, job);
         struct connection *c = reception->connection;
 
-        if (c) {
+        if (c)
                 c->reception = NULL;
-                received(c, &reception->packet, result);
-        } else {
-                user_close(reception->user, packet_take_fd(&reception->packet, 0));
+        else
                 close_socket(reception->user, reception->socket);
-        }
+        if (c && c->state != CONNECTION_DEAD)
+                received(c, &reception->packet, result);
+        else
+                user_close(reception->user, packet_take_fd(&reception->packet, 0));
         user_unref(reception->user);
         free(reception);
 }

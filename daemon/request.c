@@ -18,8 +18,12 @@
 #include "daemon/options.h"
 #include "daemon/segment.h"
 #include "daemon/server.h"
+#include "daemon/user.h"
+#include "proto/cleanup.h"
 #include "proto/name.h"
 #include "proto/packet.h"
+
+#define LIST_LOOKS 256 /* names a turn */
 
 /* ---- a request's end -------------------------------------------------------------------------------------------- */
 
@@ -33,6 +37,7 @@ static struct request *request_free(struct request *r) {
         if (r->woken)
                 TAILQ_REMOVE(&c->server->woken, r, woken_link);
         user_close(c->user, r->watch);
+        free(r->list);
         if (c->request == r)
                 c->request = NULL;
         free(r);
@@ -86,14 +91,15 @@ static bool fail_name(struct request *r, const char *name) {
         return true;
 }
 
-static void on_wake(struct waiter *waiter) {
-        struct request *r = container_of(waiter, struct request, waiter);
+static void run_again(struct request *r) {
         struct server *server = r->connection->server;
 
         r->woken = true;
         TAILQ_INSERT_TAIL(&server->woken, r, woken_link);
         server_defer(server);
 }
+
+static void on_wake(struct waiter *waiter) { run_again(container_of(waiter, struct request, waiter)); }
 
 /* Run it again when something has happened to that name. */
 static void wait_for(struct request *r, const char *name) {
@@ -541,21 +547,41 @@ static bool is_listed(const struct request *r, const struct segment *s) {
                (pattern[0] == '\0' || fnmatch(pattern, s->name, 0) == 0);
 }
 
+/* A pattern may be dear to match, and there may be many names: others are served in between. */
 static void handle_list(struct request *r) {
-        struct server *server = r->connection->server;
-        struct proto_list_reply *reply = server->buffer;
+        struct registry *registry = &r->connection->server->registry;
+        char *after = r->message.list.after;
+        struct proto_list_reply *reply = r->list;
+        struct segment *s;
+        int looks = 0;
 
-        *reply = (struct proto_list_reply){ 0 };
-        for (struct segment *s = registry_after(&server->registry, r->message.list.after); s; s = registry_next(s)) {
-                if (!is_listed(r, s))
-                        continue;
-                if (reply->count == PROTO_LIST_PAGE) {
-                        reply->more = 1;
-                        break;
+        if (!reply) {
+                reply = malloc(PROTO_MESSAGE_MAX);
+                if (!reply) {
+                        fail_system(r, -ENOMEM, "list the segments");
+                        return;
                 }
-                describe(&reply->info[reply->count++], s);
+                *reply = (struct proto_list_reply){ 0 };
+                r->list = reply;
         }
+        for (s = registry_after(registry, after); s; s = registry_next(s)) {
+                if (looks++ == LIST_LOOKS) {
+                        run_again(r);
+                        connection_update(r->connection);
+                        return;
+                }
+                if (is_listed(r, s)) {
+                        if (reply->count == PROTO_LIST_PAGE) {
+                                reply->more = 1;
+                                break;
+                        }
+                        describe(&reply->info[reply->count++], s);
+                }
+                (void)snprintf(after, sizeof(r->message.list.after), "%s", s->name);
+        }
+        r->list = NULL;
         finish(r, &reply->header, sizeof(*reply) + reply->count * sizeof(reply->info[0]));
+        free(reply);
 }
 
 static void handle_remove(struct request *r) {
@@ -587,7 +613,10 @@ static void (*const handlers[PROTO_OP_REQUESTS])(struct request *r) = {
         [PROTO_OP_STAT] = handle_stat,   [PROTO_OP_LIST] = handle_list,     [PROTO_OP_REMOVE] = handle_remove,
 };
 
-void request_run(struct request *r) { handlers[r->message.header.op](r); }
+void request_run(struct request *r) {
+        if (r->connection->state != CONNECTION_DEAD)
+                handlers[r->message.header.op](r);
+}
 
 void request_receive(struct connection *c, struct packet *packet) {
         CLEANUP(request_freep) struct request *r = malloc(sizeof(*r));

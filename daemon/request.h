@@ -19,10 +19,11 @@ struct packet;
 struct request {
         struct connection *connection;
         struct waiter waiter;
-        TAILQ_ENTRY(request) woken_link; /* the server's: to be run again */
+        TAILQ_ENTRY(request) woken_link; /* the server's: to be run again in the next turn */
         bool woken;
-        struct creation *creation; /* borrowed: allocates memory for it */
-        int watch;                 /* the descriptor that came with it */
+        struct creation *creation;     /* borrowed: allocates memory for it */
+        struct proto_list_reply *list; /* so far */
+        int watch;                     /* the descriptor that came with it */
         union proto_any message;
 };
 
@@ -31,7 +32,7 @@ TAILQ_HEAD(request_queue, request);
 /* A message has come: check it, and do what it asks for. Takes descriptors out of @packet. */
 void request_receive(struct connection *c, struct packet *packet);
 
-/* Try once more what had to wait for a name. */
+/* Go on with one that had to wait. */
 void request_run(struct request *r);
 
 /* The client is gone; frees it. */

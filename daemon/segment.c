@@ -11,11 +11,11 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "daemon/allocation.h"
 #include "daemon/group.h"
 #include "proto/message.h"
 
-#define MEMFD_NAME_MAX 249         /* the kernel's, without the NUL */
-#define CLOSE_AT_ONCE (256u << 10) /* larger ones take long to free: on the worker */
+#define MEMFD_NAME_MAX 249 /* the kernel's, without the NUL */
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
@@ -136,11 +136,11 @@ struct segment *segment_unref(struct segment *s) {
         if (!s || --s->n_refs > 0)
                 return NULL;
         assert(s->n_handles == 0 && LIST_EMPTY(&s->groups) && !s->changed && !s->mapping.base);
-        if (s->geometry.file_size > CLOSE_AT_ONCE)
-                worker_close(s->worker, s->fd);
+        if (s->fd >= 0 && !s->budget->ending)
+                allocation_release(s->fd, s->geometry.file_size, s->worker);
         else
                 fd_close(s->fd);
-        /* The worker closes before it allocates, so what is released here is there for the next. */
+        /* A new segment that finds the memory still taken waits for it. */
         if (s->budget)
                 budget_release(s->budget, s->geometry.file_size);
         free(s);

@@ -62,7 +62,7 @@ struct segment {
         struct geometry geometry;
         struct mapping mapping;
         struct budget *budget;        /* borrowed; charged */
-        struct worker *worker;        /* borrowed; closes what is large */
+        struct worker *worker;        /* borrowed; takes the memory back */
         TAILQ_HEAD(, handle) handles; /* that are open */
         size_t n_handles;             /* and those that are being opened */
         bool used;                    /* there was an open one */
@@ -96,7 +96,7 @@ int segment_geometry(struct geometry *out, const struct segment_parameters *p);
  * @geometry: of these parameters
  * @id:       never used before
  * @budget:   pays, until the last reference is gone
- * @worker:   closes it in the end
+ * @worker:   takes the memory back then
  *
  * Return: 0, BUDGET_E_*, or a negative errno.
  */
@@ -105,7 +105,7 @@ int segment_new(struct segment **out, const struct segment_parameters *p, const 
 
 struct segment *segment_ref(struct segment *s);
 
-/* The last one frees it. NULL is fine; returns NULL. */
+/* The last one frees it, and takes the memory back from whoever has kept some of it. NULL is fine; returns NULL. */
 struct segment *segment_unref(struct segment *s);
 DEFINE_CLEANUP(struct segment *, segment_unref)
 

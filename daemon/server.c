@@ -20,18 +20,21 @@
 
 /* ---- the end of a turn ------------------------------------------------------------------------------------------ */
 
-/* What one turn of the loop has put off: those who waited for a name, the dead, the notices. Each may make more of the
- * others, so it goes on until there is none. */
+/* What one turn of the loop has put off: requests that go on, the dead, the notices. */
 static void settle(struct server *server) {
+        struct request_queue woken = TAILQ_HEAD_INITIALIZER(woken);
         struct request *r;
         struct connection *c;
 
+        /* Those who are put off once more are for the next turn. */
+        TAILQ_CONCAT(&woken, &server->woken, woken_link);
+        while ((r = TAILQ_FIRST(&woken))) {
+                TAILQ_REMOVE(&woken, r, woken_link);
+                r->woken = false;
+                request_run(r);
+        }
+        /* Telling those who are left may find more dead. */
         do {
-                while ((r = TAILQ_FIRST(&server->woken))) {
-                        TAILQ_REMOVE(&server->woken, r, woken_link);
-                        r->woken = false;
-                        request_run(r);
-                }
                 while ((c = TAILQ_FIRST(&server->dead))) {
                         TAILQ_REMOVE(&server->dead, c, link);
                         connection_free(c);
@@ -39,7 +42,7 @@ static void settle(struct server *server) {
                         listeners_resume(server);
                 }
                 notice_flush(server);
-        } while (!TAILQ_EMPTY(&server->woken) || !TAILQ_EMPTY(&server->dead));
+        } while (!TAILQ_EMPTY(&server->dead));
 }
 
 static void on_deferred(evutil_socket_t fd, short what, void *data) {
@@ -196,6 +199,7 @@ static int start_and_serve(struct server *server) {
         if (r == 0)
                 serve(server);
         listeners_deinit(server);
+        server->budget.ending = true;
         drop_all(server);
         if (!worker_pool_drain(&server->pool, DRAIN_MS)) {
                 log_warning("a descriptor that a client has sent can be neither used nor closed: ending without that");

@@ -149,48 +149,12 @@ void worker_stop(struct worker *w) {
         (void)pthread_cond_destroy(&w->change);
 }
 
-static void submit(struct worker *w, struct job *job, bool first) {
+void worker_submit(struct worker *w, struct job *job) {
         w->pool->n_jobs++;
         (void)pthread_mutex_lock(&w->pool->lock);
-        if (first)
-                TAILQ_INSERT_HEAD(&w->jobs, job, link);
-        else
-                TAILQ_INSERT_TAIL(&w->jobs, job, link);
+        TAILQ_INSERT_TAIL(&w->jobs, job, link);
         (void)pthread_cond_signal(&w->change);
         (void)pthread_mutex_unlock(&w->pool->lock);
 }
 
-void worker_submit(struct worker *w, struct job *job) { submit(w, job, false); }
-
-void worker_submit_first(struct worker *w, struct job *job) { submit(w, job, true); }
-
 void job_cancel(struct job *job) { atomic_store(&job->cancelled, true); }
-
-struct closing {
-        struct job job;
-        int fd;
-};
-
-static int close_step(struct job *job) {
-        fd_close(container_of(job, struct closing, job)->fd);
-        return 0;
-}
-
-static void close_done(struct job *job, int result) {
-        (void)result;
-        free(container_of(job, struct closing, job));
-}
-
-void worker_close(struct worker *w, int fd) {
-        struct closing *c;
-
-        if (fd < 0)
-                return;
-        c = malloc(sizeof(*c));
-        if (!c) {
-                fd_close(fd);
-                return;
-        }
-        *c = (struct closing){ .job = { .step = close_step, .done = close_done }, .fd = fd };
-        worker_submit_first(w, &c->job);
-}

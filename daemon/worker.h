@@ -65,12 +65,5 @@ void worker_stop(struct worker *w);
 /* Hand a job over until done() is called. */
 void worker_submit(struct worker *w, struct job *job);
 
-/* The same, ahead of all others. */
-void worker_submit_first(struct worker *w, struct job *job);
-
 /* No further step of it, if it is not too late; done() is called all the same. */
 void job_cancel(struct job *job);
-
-/* Close a descriptor whose closing may take long, ahead of all jobs: what is freed by it is there for them. -1 is fine.
- * Where there is no memory to hand it over, it is closed at once. */
-void worker_close(struct worker *w, int fd);
