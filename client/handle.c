@@ -92,6 +92,21 @@ static int take_answer(struct handle *h, struct failure *failure, const struct p
         return 0;
 }
 
+/* Say what was waited for, rather than that something was. */
+static int explain(struct failure *failure, int error, const struct proto_open *request, int timeout_ms) {
+        bool wait = request->flags & PROTO_OPEN_WAIT;
+
+        if (error == -ETIMEDOUT && wait)
+                return failure_set(failure, error, "after %d ms there is still no segment %s", timeout_ms,
+                                   request->name);
+        if (error == -ETIMEDOUT)
+                return failure_set(failure, error, "the daemon at %s has not answered within %d ms", failure->path,
+                                   timeout_ms);
+        if (error == -EINTR)
+                return failure_set(failure, error, "a signal ended the wait for %s", request->name);
+        return error;
+}
+
 static int open_handle(struct handle *h, struct failure *failure, const char *name, struct proto_open *request,
                        struct proto_opened *opened, struct packet *packet, size_t fds_max, int64_t deadline) {
         struct epoll_event event = { .events = EPOLLIN, .data.u64 = WATCH_SOCKET };
@@ -118,8 +133,7 @@ static int open_handle(struct handle *h, struct failure *failure, const char *na
         message_init(&request->header, PROTO_OP_OPEN, sizeof(*request), 1);
         request->header.n_fds = 1;
         r = socket_send(h->socket, failure, request, &h->watch, 1, deadline);
-        /* A daemon that refuses us may have closed before we had sent all: its reply says why. */
-        if (r && r != -ENOTCONN)
+        if (r)
                 return r;
         *packet = (struct packet){ .bytes = &buffer, .capacity = sizeof(buffer) };
         r = socket_welcome(h->socket, failure, packet, deadline, true);
@@ -139,13 +153,20 @@ static int open_handle(struct handle *h, struct failure *failure, const char *na
         return r;
 }
 
-int handle_open(struct handle *h, struct shmd *conn, const char *name, struct proto_open *request,
-                struct proto_opened *opened, struct packet *packet, size_t fds_max, int timeout_ms) {
+int handle_open(struct handle *h, struct shmd *conn, const char *name, unsigned unknown_flags,
+                struct proto_open *request, struct proto_opened *opened, struct packet *packet, size_t fds_max,
+                int timeout_ms) {
         /* Waiting for a segment may take long: the connection stays free for others meanwhile. */
         struct failure failure = { .path = conn->path };
         int r;
 
-        r = open_handle(h, &failure, name, request, opened, packet, fds_max, deadline_in(timeout_ms));
+        if (unknown_flags) {
+                r = failure_set(&failure, -EINVAL, "the flags 0x%x are unknown here, or contradict each other",
+                                unknown_flags);
+        } else {
+                r = open_handle(h, &failure, name, request, opened, packet, fds_max, deadline_in(timeout_ms));
+                r = explain(&failure, r, request, timeout_ms);
+        }
         if (r) {
                 pthread_mutex_lock(&conn->mutex);
                 conn->failure = failure;

@@ -44,6 +44,7 @@ void handle_init(struct handle *h);
  * @h:          initialised
  * @conn:       where the daemon is; receives the sentence of a failure
  * @name:       the segment
+ * @unknown_flags: of the caller's flags those that cannot be had: -EINVAL if there are any
  * @request:    access, flags and start are set
  * @opened:     receives the daemon's answer
  * @packet:     receives its descriptors from the second on, which the caller takes or closes; needs no buffer
@@ -52,8 +53,9 @@ void handle_init(struct handle *h);
  *
  * Return: 0 or a negative errno, see shmd_writer_open(). @h is to be closed in any case.
  */
-int handle_open(struct handle *h, struct shmd *conn, const char *name, struct proto_open *request,
-                struct proto_opened *opened, struct packet *packet, size_t fds_max, int timeout_ms);
+int handle_open(struct handle *h, struct shmd *conn, const char *name, unsigned unknown_flags,
+                struct proto_open *request, struct proto_opened *opened, struct packet *packet, size_t fds_max,
+                int timeout_ms);
 
 void handle_close(struct handle *h);
 

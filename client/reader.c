@@ -66,6 +66,7 @@ int shmd_reader_open(struct shmd_reader **out, struct shmd *conn, const char *na
         struct proto_opened opened;
         struct packet packet;
         struct shmd_reader *r;
+        unsigned unknown;
         int e;
 
         *out = NULL;
@@ -76,16 +77,14 @@ int shmd_reader_open(struct shmd_reader **out, struct shmd *conn, const char *na
         r->handle.in_child = close_own;
         r->table = r->room = -1;
         patience_init(&r->patience);
-        if ((flags & ~known) || ((flags & SHMD_FROM_OLDEST) && (flags & SHMD_FROM_END))) {
-                e = -EINVAL;
-        } else {
-                e = handle_open(&r->handle, conn, name, &request, &opened, &packet, 3, timeout_ms);
-                if (e == 0) {
-                        r->slots.ordered =
-                                (flags & SHMD_ORDERED) && opened.policy == PROTO_POLICY_BLOCK && opened.binding;
-                        e = take_answer(r, &opened, &packet);
-                        packet_close(&packet);
-                }
+        unknown = flags & ~known;
+        if ((flags & SHMD_FROM_OLDEST) && (flags & SHMD_FROM_END))
+                unknown |= SHMD_FROM_OLDEST | SHMD_FROM_END;
+        e = handle_open(&r->handle, conn, name, unknown, &request, &opened, &packet, 3, timeout_ms);
+        if (e == 0) {
+                r->slots.ordered = (flags & SHMD_ORDERED) && opened.policy == PROTO_POLICY_BLOCK && opened.binding;
+                e = take_answer(r, &opened, &packet);
+                packet_close(&packet);
         }
         if (e) {
                 shmd_reader_close(r);

@@ -164,8 +164,9 @@ int shmd_list(struct shmd *conn, const char *pattern, shmd_list_fn fn, void *dat
  * @timeout_ms: how long to wait for the daemon's answer and, with SHMD_WAIT, for the segment
  *
  * Return: 0; -ENOENT: there is no such segment; -EACCES: you may not write it; -EINVAL: the name is not one, or an
- * unknown flag; -ETIMEDOUT; -EUSERS: as many writers or clients as the limits allow; -ENOTCONN, -ECONNREFUSED: no
- * daemon.
+ * unknown flag; -ETIMEDOUT; -EINTR: a signal handler ran; -EUSERS: as many writers, clients or groups of readers as the
+ * limits allow; -EBUSY: somebody keeps the daemon from letting you in, shmd_error() says who; -ENOTCONN,
+ * -ECONNREFUSED: no daemon.
  */
 int shmd_writer_open(struct shmd_writer **out, struct shmd *conn, const char *name, unsigned flags, int timeout_ms);
 
@@ -182,7 +183,8 @@ struct shmd_writer *shmd_writer_close(struct shmd_writer *w);
  * Several slots: the memory holds an old frame's bytes; readers see nothing of it before the flush. One slot: it is the
  * frame itself, and readers wait until the flush. Between begin and flush other writers of the segment wait.
  *
- * Return: 0; -ETIMEDOUT (-EAGAIN if @timeout_ms is 0); -EBUSY: begun already; -EIDRM: the segment was removed; -ECHILD.
+ * Return: 0; -ETIMEDOUT (-EAGAIN if @timeout_ms is 0); -EINTR: a signal handler ran; -EBUSY: begun already; -EIDRM: the
+ * segment was removed; -EPROTO: its memory contradicts itself; -ECHILD.
  */
 int shmd_writer_begin(struct shmd_writer *w, void **data, size_t *size, int timeout_ms);
 
@@ -222,7 +224,7 @@ uint64_t shmd_writer_sequence(const struct shmd_writer *w);
  */
 int shmd_writer_readers(struct shmd_writer *w);
 
-/* Wait until the segment has at least one reader. Return: 0; -ETIMEDOUT (-EAGAIN if @timeout_ms is 0); -EIDRM;
+/* Wait until the segment has at least one reader. Return: 0; -ETIMEDOUT (-EAGAIN if @timeout_ms is 0); -EINTR; -EIDRM;
  * -ENOTCONN: the daemon is gone; -ECHILD. */
 int shmd_writer_wait_reader(struct shmd_writer *w, int timeout_ms);
 

@@ -42,10 +42,9 @@ int socket_send(int socket, struct failure *failure, const void *message, const 
         for (;;) {
                 int r = packet_send(socket, message, header->size, fds, n_fds);
 
-                if (r == 0)
+                /* A daemon that turns us away says why and closes, maybe before we have sent all: the reply tells. */
+                if (r == 0 || r == PACKET_E_CLOSED)
                         return 0;
-                if (r == PACKET_E_CLOSED)
-                        return fail_lost(failure);
                 if (r < 0)
                         return fail_system(failure, r, "sending to the daemon");
                 r = wait_for(socket, POLLOUT, deadline, false);

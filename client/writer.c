@@ -105,10 +105,8 @@ int shmd_writer_open(struct shmd_writer **out, struct shmd *conn, const char *na
         w->handle.on_group = add_group;
         for (uint32_t i = 0; i < LAYOUT_GROUPS_MAX; i++)
                 w->groups[i] = (struct group){ .table = -1, .bell = -1 };
-        if (flags & ~SHMD_WAIT)
-                r = -EINVAL;
-        else
-                r = handle_open(&w->handle, conn, name, &request, &opened, &packet, PROTO_FDS_MAX, timeout_ms);
+        r = handle_open(&w->handle, conn, name, flags & ~SHMD_WAIT, &request, &opened, &packet, PROTO_FDS_MAX,
+                        timeout_ms);
         if (r) {
                 shmd_writer_close(w);
                 return r;

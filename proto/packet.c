@@ -46,7 +46,7 @@ static int outcome(int error) {
                 return PACKET_E_AGAIN;
         case EPIPE:
         case ENOTCONN:
-        case ECONNRESET: /* it closed with something of ours unread: to us it is gone like any other */
+        case ECONNRESET:
                 return PACKET_E_CLOSED;
         default:
                 return -error;
@@ -66,14 +66,16 @@ static int receive(struct packet *p, int socket, size_t fds_max, int flags) {
                 .msg_control = fds_max ? control.bytes : NULL,
                 .msg_controllen = fds_max ? CMSG_SPACE(fds_max * sizeof(int)) : 0,
         };
+        bool reset = false;
         ssize_t n;
         bool fits;
 
         p->size = 0;
         p->n_fds = 0;
+        /* A peer that closed with something of ours unread makes one ECONNRESET; what it had sent before lies behind. */
         do
                 n = recvmsg(socket, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags);
-        while (n < 0 && errno == EINTR);
+        while (n < 0 && (errno == EINTR || (errno == ECONNRESET && !reset && (reset = true))));
         if (n < 0)
                 return outcome(errno);
 

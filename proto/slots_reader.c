@@ -118,7 +118,7 @@ static bool hold(struct slots_reader *r, uint64_t word, struct slots_frame *fram
 }
 
 /* One slot: is it a writer that keeps us from the frame? 0: no, look again. */
-static int why_not(const struct slots *s) {
+static int why_not(const struct slots *s, uint64_t newest) {
         uint64_t is;
 
         if (s->geometry.n_slots != 1)
@@ -126,7 +126,8 @@ static int why_not(const struct slots *s) {
         is = atomic_load_explicit(&slots_slot(s, 0)->sequence, memory_order_relaxed);
         if (is == LAYOUT_TORN)
                 return SLOTS_E_TORN;
-        return is == LAYOUT_WRITING || (is & LAYOUT_CLAIMED) ? SLOTS_E_BUSY : 0;
+        /* WRITING or CLAIMED; or a newer frame, and the writer is about to say so. */
+        return is > newest ? SLOTS_E_BUSY : 0;
 }
 
 int slots_latest(struct slots_reader *r, struct slots_frame *frame) {
@@ -140,7 +141,7 @@ int slots_latest(struct slots_reader *r, struct slots_frame *frame) {
                         return SLOTS_E_NONE;
                 if (is_valid(s, head) && hold(r, head, frame))
                         return 0;
-                r_why = why_not(s);
+                r_why = why_not(s, slots_word_sequence(head));
                 if (r_why)
                         return r_why;
         }
@@ -181,7 +182,7 @@ int slots_next(struct slots_reader *r, struct slots_frame *frame) {
                         r->gap = frame->missed;
                         return 0;
                 }
-                r_why = why_not(s);
+                r_why = why_not(s, newest);
                 if (r_why)
                         return r_why;
                 if (looks > 0)

@@ -42,7 +42,7 @@ static int create_exec(struct command *cmd, int argc, char **argv) {
         if (command_connect(cmd, &conn))
                 return STATUS_FAILED;
         if (shmd_create(conn, argv[optind], &options) < 0)
-                return report("%s", shmd_error(conn));
+                return command_report(conn, argv[optind]);
         return STATUS_OK;
 }
 

@@ -180,7 +180,7 @@ static int job_run(struct job *job) {
         int status;
 
         if (shmd_reader_open(&job->reader, job->conn, job->name, SHMD_ORDERED | job->flags, job->timeout_ms) < 0)
-                return report("%s", shmd_error(job->conn));
+                return command_report(job->conn, job->name);
         info = shmd_reader_info(job->reader);
         /* A writer waits for readers of the owner only, and never with one slot. */
         job->in_place = info->policy == SHMD_BLOCK && info->n_slots > 1 && info->uid == geteuid();

@@ -18,7 +18,7 @@ static int remove_exec(struct command *cmd, int argc, char **argv) {
                 return STATUS_FAILED;
         for (char **name = argv + optind; *name; name++)
                 if (shmd_remove(conn, *name) < 0)
-                        status = report("%s", shmd_error(conn));
+                        status = command_report(conn, *name);
         return status;
 }
 

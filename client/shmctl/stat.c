@@ -26,7 +26,7 @@ static int stat_exec(struct command *cmd, int argc, char **argv) {
         if (command_connect(cmd, &conn))
                 return STATUS_FAILED;
         if (shmd_stat(conn, argv[optind], &info) < 0)
-                return report("%s", shmd_error(conn));
+                return command_report(conn, argv[optind]);
         if (columns_add(&columns, &info) < 0)
                 return report_memory();
         return columns_print(&columns);

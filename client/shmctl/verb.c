@@ -68,6 +68,12 @@ int command_arguments(const struct command *cmd, int argc, char **argv, const ch
         return STATUS_OK;
 }
 
+int command_report(const struct shmd *conn, const char *name) {
+        const char *sentence = shmd_error(conn);
+
+        return strstr(sentence, name) ? report("%s", sentence) : report("%s: %s", name, sentence);
+}
+
 int command_connect(const struct command *cmd, struct shmd **out) {
         CLEANUP(shmd_closep) struct shmd *conn = NULL;
 

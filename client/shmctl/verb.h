@@ -86,5 +86,8 @@ int command_report_option(const struct verb *verb, int option, char **argv, cons
  */
 int command_arguments(const struct command *cmd, int argc, char **argv, const char *what, int min, int max);
 
+/* The sentence of a call about segment @name that failed, with the name if it is not in there. Return: STATUS_FAILED. */
+int command_report(const struct shmd *conn, const char *name);
+
 /* Connect to the daemon. Return: STATUS_OK, or STATUS_FAILED after a sentence. */
 int command_connect(const struct command *cmd, struct shmd **out);

@@ -76,7 +76,7 @@ static int slot_size(struct job *job, uint64_t *out) {
         if (r == 0 || r == -EACCES)
                 return STATUS_OK;
         if (r != -ENOENT)
-                return report("%s", shmd_error(job->conn));
+                return command_report(job->conn, job->name);
         r = input_collect(&job->input, SIZE_MAX);
         if (r < 0)
                 return report_input(r);
@@ -99,7 +99,7 @@ static int create(struct job *job) {
                 job->options.slot_size = 0;
                 r = shmd_create(job->conn, job->name, &job->options);
         }
-        return r < 0 ? report("%s", shmd_error(job->conn)) : STATUS_OK;
+        return r < 0 ? command_report(job->conn, job->name) : STATUS_OK;
 }
 
 static int report_large(const struct job *job, const char *more, uint64_t size) {
@@ -186,7 +186,7 @@ static int job_run(struct job *job) {
         if (job->create && create(job))
                 return STATUS_FAILED;
         if (shmd_writer_open(&job->writer, job->conn, job->name, 0, SHMD_FOREVER) < 0)
-                return report("%s", shmd_error(job->conn));
+                return command_report(job->conn, job->name);
         if (job->wait) {
                 do
                         r = shmd_writer_wait_reader(job->writer, SHMD_FOREVER);
