@@ -1,0 +1,36 @@
+# cmake -DBENCH=PROGRAM -P check_output.cmake: does a quick run end well, and is each line of it a JSON object with all
+# that belongs to a figure? Nothing is said of the figures: the machine may be busy.
+cmake_minimum_required(VERSION 3.25)
+
+set(texts workload what unit subject reference reach)
+set(numbers n rounds median p99 p999)
+set(numbers_or_null reference_median reference_p99 reference_p999 ratio ratio_q1 ratio_q3 reach_ratio)
+
+execute_process(COMMAND "${BENCH}" --quick --json RESULT_VARIABLE status OUTPUT_VARIABLE output)
+if(NOT status EQUAL 0)
+    message(FATAL_ERROR "shmd-bench --quick --json ended with ${status}")
+endif()
+
+function(need_types line types)
+    foreach(name IN LISTS ARGN)
+        string(JSON type ERROR_VARIABLE error TYPE "${line}" "${name}")
+        if(error OR NOT type IN_LIST types)
+            message(FATAL_ERROR "'${name}' must be ${types}, it is ${type}: ${line}")
+        endif()
+    endforeach()
+endfunction()
+
+string(STRIP "${output}" output)
+string(REPLACE "\n" ";" lines "${output}")
+foreach(line IN LISTS lines)
+    need_types("${line}" "STRING" ${texts})
+    need_types("${line}" "NUMBER" ${numbers})
+    need_types("${line}" "NUMBER;NULL" ${numbers_or_null})
+    need_types("${line}" "BOOLEAN;NULL" reached)
+    string(JSON letter GET "${line}" workload)
+    list(APPEND letters "${letter}")
+endforeach()
+list(REMOVE_DUPLICATES letters)
+if(NOT letters STREQUAL "A;B;C;D;E;F;G;H")
+    message(FATAL_ERROR "workloads that have figures: ${letters}")
+endif()
