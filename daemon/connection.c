@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "daemon/handle.h"
@@ -189,16 +188,6 @@ void connection_violation(struct connection *c, const struct proto_header *reque
         connection_drop(c);
 }
 
-/* Closing a socket closes the descriptors in messages that nobody read: those are the client's, and may take long. */
-static void close_socket(struct user *user, int socket) {
-        int unread = 0;
-
-        if (ioctl(socket, FIONREAD, &unread) == 0 && unread == 0)
-                fd_close(socket);
-        else
-                user_close(user, socket);
-}
-
 /* ---- receiving -------------------------------------------------------------------------------------------------- */
 
 /* A message that brings descriptors is taken off the socket on its user's thread: the surplus ones are closed right
@@ -254,7 +243,7 @@ static void on_reception_done(struct job *job, int result) {
         if (c)
                 c->reception = NULL;
         else
-                close_socket(reception->user, reception->socket);
+                user_close_socket(reception->user, reception->socket);
         if (c && c->state != CONNECTION_DEAD)
                 received(c, &reception->packet, result);
         else
@@ -392,7 +381,7 @@ void connection_free(struct connection *c) {
         if (c->reception)
                 c->reception->connection = NULL;
         else
-                close_socket(c->user, c->socket);
+                user_close_socket(c->user, c->socket);
         user_unref(c->user);
         peer_deinit(&c->peer);
         free(c);

@@ -28,14 +28,24 @@
 /* ---- accepting -------------------------------------------------------------------------------------------------- */
 
 /* Tell a client why it cannot be served. Consumes the socket. */
-static void turn_away(int socket, int error, const char *text) {
+static void turn_away(struct server *server, int socket, int error, const char *text) {
         struct proto_error reply = { 0 };
+        struct user *user = NULL;
+        struct peer peer;
 
         message_init(&reply.header, PROTO_OP_HELLO, sizeof(reply), 0);
         reply.header.error = error;
         (void)snprintf(reply.text, sizeof(reply.text), "%s", text);
         (void)packet_send(socket, &reply, sizeof(reply), NULL, 0);
-        fd_close(socket);
+        if (peer_init(&peer, socket) == 0) {
+                user = user_get(&server->users, peer.uid);
+                peer_deinit(&peer);
+        }
+        if (user)
+                user_close_socket(user, socket);
+        else
+                fd_close(socket);
+        user_unref(user);
 }
 
 static void complain(struct listeners *l, const char *what) {
@@ -62,7 +72,7 @@ static void out_of_descriptors(struct server *server, int listener) {
         fd_close(STEAL_FD(l->reserve));
         fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0)
-                turn_away(fd, -EMFILE, "the daemon has no descriptor left for another client: try again later");
+                turn_away(server, fd, -EMFILE, "the daemon has no descriptor left for another client: try again later");
         l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
         pause_listening(server);
 }
@@ -78,7 +88,7 @@ static void on_client(evutil_socket_t listener, short what, void *data) {
 
                 if (fd >= 0 && server->n_connections >= server->options->max_clients) {
                         complain(l, "as many clients as there may be (--max-clients): others are turned away");
-                        turn_away(fd, -EUSERS, "the daemon has as many clients as it may have (--max-clients)");
+                        turn_away(server, fd, -EUSERS, "the daemon has as many clients as it may have (--max-clients)");
                         continue;
                 }
                 r = fd < 0 ? -errno : connection_new(server, fd);

@@ -248,7 +248,8 @@ static void conclude(struct server *server, struct segment *s, struct request *r
                 fail(r, result,
                      "%s needs %" PRIu64 " huge pages of 2 MiB, %" PRIu64
                      " are free: raise vm.nr_hugepages or create it without huge pages",
-                     s->name, segment_allocation(s) / GEOMETRY_HUGE_PAGE, memory_huge_pages());
+                     s->name, segment_allocation(s) / GEOMETRY_HUGE_PAGE,
+                     memory_huge_pages() + segment_allocated(s) / GEOMETRY_HUGE_PAGE);
         else if (r && result == -ENOMEM)
                 fail(r, result, "there is not enough free memory for the %" PRIu64 " bytes of %s",
                      segment_allocation(s), s->name);

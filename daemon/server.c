@@ -116,9 +116,9 @@ static void raise_limit(const struct options *options) {
         if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
                 log_warning("cannot raise the limit of descriptors: %s", strerror(errno));
         if (limit.rlim_max < options->max_segments + options->max_clients)
-                log_warning("the limit of descriptors is %ju: too few for %" PRIu64 " segments and %" PRIu64
-                            " clients at once (LimitNOFILE=, ulimit -n)",
-                            (uintmax_t)limit.rlim_max, options->max_segments, options->max_clients);
+                log_notice("the limit of descriptors is %ju: too few for %" PRIu64 " segments and %" PRIu64
+                           " clients at once (LimitNOFILE=, ulimit -n)",
+                           (uintmax_t)limit.rlim_max, options->max_segments, options->max_clients);
 }
 
 static int handle_signals(struct server *server) {

@@ -1,6 +1,8 @@
 #include "daemon/user.h"
 
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "proto/cleanup.h"
 
@@ -54,13 +56,23 @@ int user_submit(struct user *user, struct job *job) {
 
 struct closing {
         struct job job;
-        struct user *user;
+        struct user *user; /* a reference */
         int fd;
 };
 
 static int close_step(struct job *job) {
         fd_close(container_of(job, struct closing, job)->fd);
         return 0;
+}
+
+/* A peer whose messages are thrown away unread gets ECONNRESET, before it gets what was sent to it. */
+static int close_socket_step(struct job *job) {
+        int fd = container_of(job, struct closing, job)->fd;
+        char byte;
+
+        while (recv(fd, &byte, sizeof(byte), MSG_DONTWAIT) > 0)
+                continue;
+        return close_step(job);
 }
 
 static void close_done(struct job *job, int result) {
@@ -71,14 +83,11 @@ static void close_done(struct job *job, int result) {
         free(c);
 }
 
-void user_close(struct user *user, int fd) {
-        struct closing *c;
+static void close_on_thread(struct user *user, int fd, int (*step)(struct job *job)) {
+        struct closing *c = malloc(sizeof(*c));
 
-        if (fd < 0)
-                return;
-        c = malloc(sizeof(*c));
         if (c) {
-                *c = (struct closing){ .job = { .step = close_step, .done = close_done }, .user = user, .fd = fd };
+                *c = (struct closing){ .job = { .step = step, .done = close_done }, .user = user, .fd = fd };
                 if (user_submit(user, &c->job) == 0) {
                         user->n_refs++;
                         return;
@@ -86,4 +95,19 @@ void user_close(struct user *user, int fd) {
                 free(c);
         }
         fd_close(fd); /* neither memory nor thread: all that is left */
+}
+
+void user_close(struct user *user, int fd) {
+        if (fd >= 0)
+                close_on_thread(user, fd, close_step);
+}
+
+void user_close_socket(struct user *user, int socket) {
+        int unread = 0;
+
+        (void)shutdown(socket, SHUT_RD); /* nothing more comes */
+        if (ioctl(socket, FIONREAD, &unread) == 0 && unread == 0)
+                fd_close(socket);
+        else
+                close_on_thread(user, socket, close_socket_step);
 }

@@ -44,3 +44,7 @@ int user_submit(struct user *user, struct job *job);
 
 /* Close a descriptor that this user sent; consumed, -1 is fine. */
 void user_close(struct user *user, int fd);
+
+/* Close a socket that this user is at the other end of; consumed. Descriptors in messages that nobody has read go with
+ * it. */
+void user_close_socket(struct user *user, int socket);
