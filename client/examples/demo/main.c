@@ -269,7 +269,9 @@ static bool run(struct demo *d, struct board *const *boards) {
         if (!signals_init(d))
                 return false;
         if (!workdir_make(&d->dir))
-                return fail(d, "making a directory in $TMPDIR (else /tmp): %s", strerror(errno));
+                return fail(d, "making a directory in $TMPDIR (else /tmp): %s%s", strerror(errno),
+                            errno == ENAMETOOLONG ? ": a socket in it must fit an address, so TMPDIR may have 60 bytes"
+                                                  : "");
         display_say(&d->display,
                     "A writer of 1080p RGB frames (%zu bytes, %d a second), a reader that takes every frame, and a\n"
                     "slow one that works on the newest for 80 ms; both read in place and check every byte. First\n"
