@@ -72,6 +72,18 @@ static void wait_until_ready(const struct fixture *f, int notify) {
         fail_msg("the daemon is not ready");
 }
 
+static void wait_for_fds(const struct fixture *f, int number) {
+        int fds = 0;
+
+        for (int waited = 0; waited < PATIENCE_MS; waited++) {
+                fds = fixture_fds(f);
+                if (fds == number)
+                        return;
+                (void)usleep(1000); /* what it closes late, it closes by itself: only the state tells */
+        }
+        fail_msg("the daemon has %d descriptors, not %d", fds, number);
+}
+
 struct fixture *fixture_start(const char *const *arguments) {
         struct fixture *f = calloc(1, sizeof(*f));
         struct shmd *conn;
@@ -97,6 +109,7 @@ struct fixture *fixture_start(const char *const *arguments) {
         assert_int_equal(shmd_connect(&conn, f->socket), 0);
         f->fds = fixture_fds(f) - 1;
         shmd_close(conn);
+        wait_for_fds(f, f->fds);
         return f;
 }
 
@@ -123,16 +136,8 @@ static void remove_all(const struct fixture *f) {
 }
 
 void fixture_expect_idle(const struct fixture *f, int clients) {
-        int fds = 0;
-
         remove_all(f);
-        for (int waited = 0; waited < PATIENCE_MS; waited++) {
-                fds = fixture_fds(f);
-                if (fds == f->fds + clients)
-                        return;
-                (void)usleep(1000); /* what it closes late, it closes by itself: only the state tells */
-        }
-        fail_msg("the daemon has %d descriptors, not %d and %d clients", fds, f->fds, clients);
+        wait_for_fds(f, f->fds + clients);
 }
 
 static void remove_files(const char *path) {
