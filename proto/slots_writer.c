@@ -223,9 +223,11 @@ static int take(struct slots_writer *w, uint32_t slot, uint32_t *by) {
         return 0;
 }
 
+#define HASH_FACTOR UINT64_C(0x9e3779b97f4a7c15) /* odd, its bits all over the word */
+
 /* What one look at all slots has found. */
 struct round {
-        uint64_t blockers; /* a sum over who needs which frame: two rounds with the same one saw the same */
+        uint64_t blockers; /* a hash over who needs which frame: two rounds with the same one saw the same */
         uint32_t oldest;   /* the slot with the oldest of those frames; UINT32_MAX: none */
 };
 
@@ -251,7 +253,7 @@ static int go_round(struct slots_writer *w, struct round *round) {
                 if (r != SLOTS_E_FULL)
                         return r;
                 is = atomic_load_explicit(&slots_slot(s, slot)->sequence, memory_order_relaxed);
-                round->blockers = round->blockers * 31 + slots_word(is, slot) * 7 + by;
+                round->blockers = (round->blockers ^ slots_word(is, slot) ^ (uint64_t)by << 32) * HASH_FACTOR;
                 if (is < oldest) {
                         oldest = is;
                         round->oldest = slot;
