@@ -152,18 +152,16 @@ static int finish(const struct job *job, const char *why) {
 
 static int deliver_all(struct job *job) {
         while (job->n < job->frames) {
-                /* Asked for before the frames: those of a writer that has left are all there. One that has not come
-                 * yet, though it made the segment, has neither left nor published anything. */
-                bool last = job->eof && shmd_reader_writers(job->reader) == 0 && (job->left || job->n);
+                /* Asked for before the frames: those of a writer that has left are all there. */
+                bool last = job->eof && job->left && shmd_reader_writers(job->reader) == 0;
                 int error, status;
 
                 status = deliver(job, &error);
-                if (status == STATUS_OK && error == -EAGAIN) {
+                /* A torn frame in the only slot is none; the next flush makes it good. */
+                if (status == STATUS_OK && (error == -EAGAIN || error == -EOWNERDEAD)) {
                         if (last)
                                 return finish(job, "the last writer has left");
                         status = wait_for_more(job);
-                } else if (error == -EOWNERDEAD && job->frames == UINT64_MAX && !last) {
-                        status = wait_for_more(job); /* one slot: for the next writer */
                 } else if (error == -EIDRM) {
                         return finish(job, "the segment was removed");
                 } else if (error < 0) {
@@ -175,16 +173,40 @@ static int deliver_all(struct job *job) {
         return STATUS_OK;
 }
 
+/* Had the last writer left before we came? The reader alone cannot tell: a frame may come before the notice of who
+ * published it. In a description, the frames and the writers are those of one moment. */
+static int look_for_writers(struct job *job) {
+        struct shmd_info info;
+        int r;
+
+        if (!job->eof || shmd_reader_writers(job->reader) != 0)
+                return STATUS_OK;
+        r = shmd_stat(job->conn, job->name, &info);
+        if (r == -ENOENT)
+                return STATUS_OK; /* the reader will say that it was removed */
+        if (r < 0)
+                return command_report(job->conn, job->name);
+        job->left = info.id == shmd_reader_info(job->reader)->id && info.writers == 0 && info.sequence > 0;
+        return STATUS_OK;
+}
+
 static int job_run(struct job *job) {
         const struct shmd_info *info;
-        int status;
+        int status, timeout_ms = job->timeout_ms;
 
-        if (shmd_reader_open(&job->reader, job->conn, job->name, SHMD_ORDERED | job->flags, job->timeout_ms) < 0)
+        /* The time is for the segment to come, not for the daemon to say that it is there. */
+        if (!(job->flags & SHMD_WAIT) || timeout_ms == 0) {
+                job->flags &= ~SHMD_WAIT;
+                timeout_ms = SHMD_FOREVER;
+        }
+        if (shmd_reader_open(&job->reader, job->conn, job->name, SHMD_ORDERED | job->flags, timeout_ms) < 0)
                 return command_report(job->conn, job->name);
         info = shmd_reader_info(job->reader);
         /* A writer waits for readers of the owner only, and never with one slot. */
         job->in_place = info->policy == SHMD_BLOCK && info->n_slots > 1 && info->uid == geteuid();
-        status = deliver_all(job);
+        status = look_for_writers(job);
+        if (status == STATUS_OK)
+                status = deliver_all(job);
         if (job->verbose)
                 (void)report("%" PRIu64 " frames read from %s, %" PRIu64 " missed", job->n, job->name, job->missed);
         return status;

@@ -46,8 +46,6 @@ int report_handle(const char *name, int error) {
                 return report("the segment %s was removed meanwhile", name);
         case ENOTCONN:
                 return report("the daemon is gone, and the segment %s cannot be had without it", name);
-        case EOWNERDEAD:
-                return report("the frame in %s is torn: its writer ended in the middle; the next flush mends it", name);
         case EPROTO:
                 return report("the memory of %s contradicts itself: one of its writers is broken; make it anew", name);
         case ENOMEM:
