@@ -122,7 +122,7 @@ static void push_notices(struct connection *c) {
 }
 
 void connection_push(struct connection *c) {
-        if (c->state == CONNECTION_DEAD || c->full || c->retrying)
+        if (c->state == CONNECTION_DEAD || c->retrying || (c->reply && c->full))
                 return;
         if (c->reply) {
                 int r = packet_send(c->socket, c->reply->bytes, c->reply->size, c->reply->fds, c->reply->n_fds);

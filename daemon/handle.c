@@ -127,6 +127,9 @@ static int reserve_reader(struct handle *h, uint32_t uid) {
 
         if (r)
                 return r;
+        /* Its holds would not be seen by a writer that has not heard of the group. */
+        if (!notice_is_group_known(h->segment, g->index))
+                return HANDLE_E_UNREAD;
         /* With its locks taken by others a group is not made up for by another group: who holds them could use up the
          * groups of everybody. */
         r = group_reserve(g, &h->id, &h->description);

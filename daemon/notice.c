@@ -6,6 +6,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 
 #include "daemon/connection.h"
@@ -76,6 +77,13 @@ static int send_state(struct handle *h) {
         return 0;
 }
 
+/* Says no long before sending fails: what is left is for the groups, which a writer must know before anybody enters. */
+static bool is_writable(int socket) {
+        struct pollfd p = { .fd = socket, .events = POLLOUT };
+
+        return poll(&p, 1, 0) > 0 && p.revents & POLLOUT;
+}
+
 int notice_send(struct handle *h, bool *sent) {
         int r;
 
@@ -88,6 +96,8 @@ int notice_send(struct handle *h, bool *sent) {
         }
         if (h->version == h->segment->version)
                 return 0;
+        if (!is_writable(h->connection->socket))
+                return PACKET_E_AGAIN;
         r = send_state(h);
         if (r)
                 return r;
@@ -192,4 +202,13 @@ void notice_group(struct segment *s, uint32_t index) {
                 connection_push(h->connection);
         }
         segment_raise_epoch(s);
+}
+
+bool notice_is_group_known(const struct segment *s, uint32_t index) {
+        const struct handle *h;
+
+        TAILQ_FOREACH (h, &s->handles, link)
+                if (h->groups >> index & 1 && h->connection->state != CONNECTION_DEAD)
+                        return false;
+        return true;
 }
