@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "tests/crash/crowd.h"
 
+#include <sched.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <xxhash.h>
@@ -9,18 +11,13 @@
 
 #define PATIENCE 60000 /* ms */
 #define SMALLEST 16u   /* bytes: checksum and number */
+#define ASLEEP_MS 5000 /* with a frame there; one that was woken is up long before */
 
-struct tally *tally_new(void) {
-        void *p = mmap(NULL, sizeof(struct tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+void *shared_new(size_t size) {
+        void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
         assert_true(p != MAP_FAILED);
         return p;
-}
-
-struct tally *tally_free(struct tally *t) {
-        if (t)
-                (void)munmap(t, sizeof(*t));
-        return NULL;
 }
 
 /* Say what it was, once, and end: the test finds the count. */
@@ -53,28 +50,76 @@ bool frame_is_whole(const void *data, size_t length) {
         return sum == XXH3_64bits_withSeed(p + 8, length - 8, length);
 }
 
-static void write_on(struct shmd *conn, int fd, const struct member *m, struct random *random) {
+static uint64_t now_ms(void) {
+        struct timespec ts;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+        return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static bool sleeps_through(const struct presence *p, uint64_t segment, uint64_t sequence) {
+        return atomic_load(&p->asleep) && atomic_load(&p->segment) == segment && atomic_load(&p->taken) < sequence;
+}
+
+/* After a flush, and nothing more is flushed until every reader that sleeps has had that frame. One that still sleeps
+ * with it untaken after a long while has not been woken. */
+static void look_for_sleepers(const struct member *m, uint64_t segment, uint64_t sequence) {
+        for (unsigned i = 0; i < m->n_presences; i++) {
+                uint64_t end = now_ms() + ASLEEP_MS;
+
+                while (sleeps_through(&m->presences[i], segment, sequence)) {
+                        if (now_ms() >= end) {
+                                (void)fprintf(stderr, "reader %u sleeps, and frame %llu is there\n", i,
+                                              (unsigned long long)sequence);
+                                atomic_fetch_add(&m->tally->lost, 1);
+                                break;
+                        }
+                        (void)usleep(200);
+                }
+        }
+}
+
+static struct shmd_writer *open_writer(struct shmd *conn, const struct member *m) {
         struct shmd_writer *w;
-        int e = shmd_writer_open(&w, conn, m->name, 0, PATIENCE);
+        int e = shmd_writer_open(&w, conn, m->name, m->reopens ? SHMD_WAIT : 0, PATIENCE);
 
         if (e)
                 give_up(m->tally, shmd_error(conn), e);
+        return w;
+}
+
+static void write_on(struct shmd *conn, int fd, const struct member *m, struct random *random) {
+        struct shmd_writer *w = open_writer(conn, m);
+
         (void)child_tell(fd, 0);
-        for (;;) {
+        for (uint64_t n = 1;; n++) {
                 size_t size, length;
                 void *data;
+                int e = shmd_writer_begin(w, &data, &size, PATIENCE);
 
-                e = shmd_writer_begin(w, &data, &size, PATIENCE);
+                if (e == -EIDRM && m->reopens) {
+                        shmd_writer_close(w);
+                        w = open_writer(conn, m);
+                        continue;
+                }
                 if (e)
                         give_up(m->tally, "begin", e);
                 length = frame_fill(data, size, random);
-                if (random_below(random, 16) == 0)
+                if (random_below(random, 16) == 0) {
                         e = shmd_writer_cancel(w);
-                else
-                        e = shmd_writer_flush(w, length, length);
+                        if (e)
+                                give_up(m->tally, "cancel", e);
+                        continue;
+                }
+                e = shmd_writer_flush(w, length, length);
                 if (e)
-                        give_up(m->tally, "flush or cancel", e);
+                        give_up(m->tally, "flush", e);
                 atomic_fetch_add(&m->tally->written, 1);
+                /* A pause of a random length, so that readers are met falling asleep, asleep and busy. */
+                if (m->presences && random_below(random, 4) == 0) {
+                        look_for_sleepers(m, shmd_writer_info(w)->id, shmd_writer_sequence(w));
+                        (void)usleep((useconds_t)random_below(random, 1000));
+                }
         }
 }
 
@@ -96,49 +141,100 @@ static void take_in_place(struct shmd_reader *r, const struct member *m, struct 
                 atomic_fetch_add(&m->tally->torn, 1);
 }
 
-static void read_on(struct shmd *conn, int fd, const struct member *m) {
+static struct shmd_reader *open_reader(struct shmd *conn, const struct member *m) {
+        unsigned flags = (m->ordered ? SHMD_ORDERED : 0) | (m->reopens ? SHMD_WAIT : 0);
         struct shmd_reader *r;
-        unsigned char *buffer;
-        uint64_t last = 0;
-        size_t size;
-        int e = shmd_reader_open(&r, conn, m->name, m->ordered ? SHMD_ORDERED : 0, PATIENCE);
+        int e = shmd_reader_open(&r, conn, m->name, flags, PATIENCE);
 
         if (e)
                 give_up(m->tally, shmd_error(conn), e);
-        size = shmd_reader_info(r)->slot_size;
-        buffer = malloc(size);
+        if (m->presence) {
+                atomic_store(&m->presence->taken, 0);
+                atomic_store(&m->presence->segment, shmd_reader_info(r)->id);
+        }
+        return r;
+}
+
+static int sleep_in_loop(struct shmd_reader *r, int timeout_ms) {
+        struct epoll_event e = { .events = EPOLLIN };
+        int loop = epoll_create1(EPOLL_CLOEXEC), events;
+
+        if (loop < 0 || epoll_ctl(loop, EPOLL_CTL_ADD, shmd_reader_fd(r), &e) < 0)
+                return -errno;
+        events = shmd_reader_arm(r);
+        if (events == 0 && epoll_wait(loop, &e, 1, timeout_ms) > 0)
+                events = shmd_reader_arm(r);
+        (void)close(loop);
+        return events;
+}
+
+/* Return: as shmd_reader_wait(). */
+static int sleep_on(struct shmd_reader *r, const struct member *m) {
+        int timeout_ms = m->presence ? PATIENCE : 5;
+        int e;
+
+        if (m->way == WAY_BUSY) {
+                (void)sched_yield();
+                return 0;
+        }
+        if (m->presence)
+                atomic_store(&m->presence->asleep, true);
+        e = m->way == WAY_LOOP ? sleep_in_loop(r, timeout_ms) : shmd_reader_wait(r, timeout_ms);
+        if (m->presence)
+                atomic_store(&m->presence->asleep, false);
+        return e;
+}
+
+/* Take one frame. Return: whether there was a new one, or a negative errno. */
+static int take_one(struct shmd_reader *r, const struct member *m, unsigned char *buffer, size_t size, uint64_t *last) {
+        bool copies = m->kind == MEMBER_COPY || m->kind == MEMBER_COPY_NEXT;
+        bool next = m->kind == MEMBER_NEXT || m->kind == MEMBER_COPY_NEXT;
+        struct shmd_frame frame;
+        int e;
+
+        if (copies)
+                e = shmd_reader_copy(r, next ? SHMD_NEXT : SHMD_LATEST, buffer, size, &frame);
+        else
+                e = next ? shmd_reader_next(r, &frame) : shmd_reader_latest(r, &frame);
+        if (e < 0)
+                return e;
+        if (e == 0 && frame.sequence <= *last)
+                atomic_fetch_add(&m->tally->out_of_order, 1);
+        if (*last && next)
+                atomic_fetch_add(&m->tally->missed, frame.missed);
+        *last = frame.sequence;
+        atomic_fetch_add(&m->tally->read, 1);
+        if (!copies)
+                take_in_place(r, m, &frame);
+        else if (!frame_is_whole(buffer, frame.length) || frame.tag != frame.length)
+                atomic_fetch_add(&m->tally->torn, 1);
+        if (m->presence)
+                atomic_store(&m->presence->taken, frame.sequence);
+        return e == 0;
+}
+
+static void read_on(struct shmd *conn, int fd, const struct member *m) {
+        struct shmd_reader *r = open_reader(conn, m);
+        size_t size = shmd_reader_info(r)->slot_size;
+        unsigned char *buffer = malloc(size);
+        uint64_t last = 0;
+
         if (!buffer)
                 give_up(m->tally, "memory", -ENOMEM);
         (void)child_tell(fd, 0);
         for (;;) {
-                bool copies = m->kind == MEMBER_COPY || m->kind == MEMBER_COPY_NEXT;
-                bool next = m->kind == MEMBER_NEXT || m->kind == MEMBER_COPY_NEXT;
-                struct shmd_frame frame;
+                int e = take_one(r, m, buffer, size, &last);
 
-                if (copies)
-                        e = shmd_reader_copy(r, next ? SHMD_NEXT : SHMD_LATEST, buffer, size, &frame);
-                else
-                        e = next ? shmd_reader_next(r, &frame) : shmd_reader_latest(r, &frame);
-                if (e == -EAGAIN || e == -EOWNERDEAD) { /* nothing new, or one slot that is just being written */
-                        e = shmd_reader_wait(r, 5);
-                        if (e < 0)
-                                give_up(m->tally, "wait", e);
-                        continue;
+                /* Nothing new; or one slot, that is just being written or was left torn. */
+                if (e == 0 || e == -EAGAIN || e == -EOWNERDEAD)
+                        e = sleep_on(r, m);
+                if (e == -EIDRM && m->reopens) {
+                        shmd_reader_close(r);
+                        r = open_reader(conn, m);
+                        last = 0;
+                } else if (e < 0) {
+                        give_up(m->tally, "reading", e);
                 }
-                if (e < 0)
-                        give_up(m->tally, copies ? "copy" : "hold", e);
-                if (e == 0 && frame.sequence <= last)
-                        atomic_fetch_add(&m->tally->out_of_order, 1);
-                if (last && m->ordered)
-                        atomic_fetch_add(&m->tally->missed, frame.missed);
-                last = frame.sequence;
-                atomic_fetch_add(&m->tally->read, 1);
-                if (!copies)
-                        take_in_place(r, m, &frame);
-                else if (!frame_is_whole(buffer, frame.length) || frame.tag != frame.length)
-                        atomic_fetch_add(&m->tally->torn, 1);
-                if (e == 1 && shmd_reader_wait(r, 5) < 0)
-                        give_up(m->tally, "wait", e);
         }
 }
 

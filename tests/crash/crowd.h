@@ -23,6 +23,13 @@ enum member_kind {
         MEMBER_KINDS,
 };
 
+/* How a reader waits when it has nothing to do. */
+enum member_way {
+        WAY_WAIT, /* shmd_reader_wait() */
+        WAY_LOOP, /* an event loop: shmd_reader_arm() and epoll around shmd_reader_fd() */
+        WAY_BUSY, /* it does not: it looks again at once */
+};
+
 /* What all members have seen. */
 struct tally {
         _Atomic uint64_t written;
@@ -31,22 +38,34 @@ struct tally {
         _Atomic uint64_t torn;   /* frames called whole that were not: must stay 0 */
         _Atomic uint64_t missed;
         _Atomic uint64_t out_of_order;
+        _Atomic uint64_t lost;     /* wake-ups: must stay 0; counted by writers, where there are presences */
         _Atomic uint64_t failures; /* anything that may not happen at all: must stay 0 */
         char first_failure[200];
 };
 
+/* What a reader is up to, for a writer to see whether it sleeps through a frame. Shared like the tally. */
+struct presence {
+        _Atomic uint64_t segment; /* id of the one that it has open; 0: none */
+        _Atomic uint64_t taken;   /* sequence of its last frame there */
+        _Atomic bool asleep;
+};
+
 struct member {
         enum member_kind kind;
+        enum member_way way;
         const char *socket;
         const char *name;
         bool ordered;
         uint64_t seed;
         struct tally *tally;
+        struct presence *presence;  /* a reader's own; NULL: nobody looks */
+        struct presence *presences; /* for a writer: all readers', and it pauses now and then to look at them */
+        unsigned n_presences;
+        bool reopens; /* when the segment is removed; otherwise that is a failure */
 };
 
-/* Memory that the children count in. */
-struct tally *tally_new(void);
-struct tally *tally_free(struct tally *t);
+/* Zeroed memory that children share, for as long as the test lives. */
+void *shared_new(size_t size);
 
 /* Fill a frame of up to @size bytes. Return: its length. */
 size_t frame_fill(void *data, size_t size, struct random *random);

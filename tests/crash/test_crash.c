@@ -5,6 +5,7 @@
  * SHMD_TEST_SEED repeats a run as far as the kernel's scheduling lets it; SHMD_TEST_LONG=1 kills twenty times as many.
  */
 #define _GNU_SOURCE
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include "proto/layout.h"
@@ -216,7 +217,7 @@ static void crash(void **state, const struct variant *v) {
                 .library = *state,
                 .v = v,
                 .random = random_seeded("crash"),
-                .tally = tally_new(),
+                .tally = shared_new(sizeof(struct tally)),
         };
         struct shmd *conn = connection(state);
         struct fixture *daemon = s.library->daemon;
@@ -239,7 +240,7 @@ static void crash(void **state, const struct variant *v) {
                       (unsigned long long)atomic_load(&s.tally->broken));
         assert_true(atomic_load(&s.tally->written) > v->kills);
         assert_true(atomic_load(&s.tally->read) > v->kills);
-        s.tally = tally_free(s.tally);
+        assert_return_code(munmap(s.tally, sizeof(*s.tally)), errno);
 
         expect_users(conn, NAME, 0, 0);
         expect_fds(&s, fds + 1); /* the segment's; its groups go with their last reader */
