@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <xxhash.h>
 
@@ -242,8 +243,11 @@ void member_run(int fd, void *member) {
         const struct member *m = member;
         struct random random = { m->seed };
         struct shmd *conn;
-        int e = shmd_connect(&conn, m->socket);
+        int e;
 
+        (void)setpriority(PRIO_PROCESS, 0,
+                          10); /* the daemon and who kills come first, or it takes long to get to the next kill */
+        e = shmd_connect(&conn, m->socket);
         if (e)
                 give_up(m->tally, conn ? shmd_error(conn) : "connecting", e);
         if (m->kind == MEMBER_WRITER)

@@ -175,12 +175,14 @@ static void in_step(void **state, uint32_t n_slots, uint32_t policy, int way) {
         while (last < party.n) {
                 struct shmd_frame f;
                 unsigned char buffer[SIZE];
-                uint64_t spin = random_below(&random, 1000);
+                uint64_t spin = random_below(&random, 1000), asleep;
                 int e;
 
                 switch (way) {
-                case 0:
+                case 0: /* a wait looks again at its end, so that it slept till then is what tells */
+                        asleep = monotonic_ns();
                         e = shmd_reader_wait(r, SOON);
+                        assert_true(monotonic_ns() - asleep < SOON * UINT64_C(1000000));
                         break;
                 case 1:
                         while ((e = shmd_reader_arm(r)) == 0)
