@@ -604,6 +604,8 @@ static void handle_remove(struct request *r) {
                 return;
         }
         server_remove_segment(c->server, s, connection_name(c, text, sizeof(text)));
+        /* Who removes it may rely on it: those who have it open have been told. */
+        notice_flush(c->server);
         finish(r, &reply, sizeof(reply));
 }
 
