@@ -150,38 +150,35 @@ uint64_t memory_limit(void) { return limit; }
 
 static uint64_t reserve(void) { return limit / RESERVE_SHARE < RESERVE_MAX ? limit / RESERVE_SHARE : RESERVE_MAX; }
 
-/* What is left below the cgroup's limit. Cached files count as use, but give way. */
-static uint64_t left_in_cgroup(void) {
+/* Is so much left below the cgroup's limit? Cached files count as use, but give way. */
+static bool cgroup_has(uint64_t bytes) {
         char text[4096];
         uint64_t use;
         uint64_t cache = 0;
 
         if (!use_path)
-                return UINT64_MAX;
+                return true;
         use = read_number(use_path, 0);
+        if (use < limit && limit - use >= bytes)
+                return true;
+        /* Only then: the kernel takes a millisecond to sum it up. */
         if (read_file(text, sizeof(text), stat_path) == 0) {
                 /* Version 1 has the sums over the children under other names. */
                 cache += find_number(text, "total_inactive_file ", find_number(text, "inactive_file ", 0));
                 cache += find_number(text, "total_active_file ", find_number(text, "active_file ", 0));
         }
         use -= cache < use ? cache : use;
-        return use < limit ? limit - use : 0;
+        return use < limit && limit - use >= bytes;
 }
 
 bool memory_has(uint64_t bytes) {
         char text[2048];
-        uint64_t available = UINT64_MAX;
-        uint64_t left;
 
-        if (read_file(text, sizeof(text), "/proc/meminfo") == 0) {
-                uint64_t kib = find_number(text, "MemAvailable:", UINT64_MAX >> 10);
-
-                available = kib << 10;
-        }
-        left = left_in_cgroup();
-        if (left < available)
-                available = left;
-        return available > reserve() && available - reserve() >= bytes;
+        bytes += reserve();
+        if (read_file(text, sizeof(text), "/proc/meminfo") == 0 &&
+            find_number(text, "MemAvailable:", UINT64_MAX >> 10) << 10 < bytes)
+                return false;
+        return cgroup_has(bytes);
 }
 
 uint64_t memory_huge_pages(void) { return read_number("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", 0); }
