@@ -125,6 +125,11 @@ static void remove_all(const struct fixture *f) {
         struct shmd *conn;
         int r = shmd_connect(&conn, f->socket);
 
+        while (r == -EUSERS) { /* until it has seen those go who have gone */
+                shmd_close(conn);
+                (void)usleep(1000);
+                r = shmd_connect(&conn, f->socket);
+        }
         while (r == 0 && (r = shmd_list(conn, NULL, remove_one, &name)) == 1) {
                 r = shmd_remove(conn, name);
                 if (r == -ENOENT) /* ephemeral, and gone by itself */

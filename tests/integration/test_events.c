@@ -294,7 +294,7 @@ static void test_signals(void **state) {
         alarm_start(&a);
         assert_int_equal(shmd_reader_wait(r, SHMD_FOREVER), -EINTR);
         assert_int_equal(shmd_reader_wait(r, SOON), -EINTR);
-        FAILS(conn, -EINTR, shmd_reader_open(&absent, conn, "absent", SHMD_WAIT, SHMD_FOREVER), "daemon");
+        FAILS(conn, -EINTR, shmd_reader_open(&absent, conn, "absent", SHMD_WAIT, SHMD_FOREVER), "absent", "signal");
         /* A writer that waits: for its turn, for room, for a reader. */
         assert_int_equal(shmd_writer_begin(w, &data, NULL, 0), 0);
         assert_int_equal(shmd_writer_begin(second, &data, NULL, SHMD_FOREVER), -EINTR);
