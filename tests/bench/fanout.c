@@ -19,7 +19,7 @@
 #include "tests/bench/links_compare.h"
 #include "tests/bench/workload.h"
 
-#define KINDS_MAX 8
+#define KINDS_MAX 9
 #define FRAME 64
 
 struct board {
@@ -165,7 +165,14 @@ static void show(const struct side *shmd, const struct side *reference, const ch
         figure_show(&f);
 }
 
-static void run_with(unsigned n, const struct options *o) {
+struct plan {
+        unsigned n;
+        const struct options *options;
+};
+
+static void run_with(void *data) {
+        const struct options *o = ((struct plan *)data)->options;
+        const unsigned n = ((struct plan *)data)->n;
         const struct link_kind *kinds[KINDS_MAX] = { &link_shmd, &link_futex, &link_eventfd };
         struct side sides[KINDS_MAX];
         unsigned n_sides = 3;
@@ -189,12 +196,11 @@ static void run_with(unsigned n, const struct options *o) {
 }
 
 static void run(const struct options *o) {
-        run_with(1, o);
-        run_with(10, o);
-        if (o->quick)
-                return;
-        run_with(100, o);
-        run_with(400, o);
+        static const unsigned readers[] = { 1, 10, 100, 400 };
+
+        for (size_t i = 0; i < (o->quick ? 2 : sizeof(readers) / sizeof(readers[0])); i++)
+                if (!figures_apart(run_with, &(struct plan){ readers[i], o }))
+                        fail("measuring with %u readers has failed", readers[i]);
 }
 
 const struct workload workload_fanout = { 'D', "a flush to 1, 10, 100 and 400 blocked readers", run };

@@ -2,10 +2,14 @@
 
 #include <libsmartcols.h>
 #include <math.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "tests/bench/harness.h"
 
@@ -15,6 +19,7 @@
 static bool as_json;
 static int missed;
 static struct libscols_table *table;
+static int elsewhere = -1; /* in a process of figures_apart(): where figures go */
 
 enum {
         COLUMN_WORKLOAD,
@@ -165,10 +170,85 @@ static void show_line(struct figure *f, double ratio, double low, double high, b
         (void)fprintf(stderr, "%c %s\n", f->workload, f->what);
 }
 
+/* ---- figures of another process ---------------------------------------------------------------------------------- */
+
+static void put(const void *p, size_t size) {
+        for (size_t done = 0; done < size;)
+                done += (size_t)check(write(elsewhere, (const char *)p + done, size - done), "sending a figure");
+}
+
+static bool get(int fd, void *p, size_t size) {
+        for (size_t done = 0; done < size;) {
+                ssize_t n = check(read(fd, (char *)p + done, size - done), "receiving a figure");
+
+                if (n == 0 && done == 0)
+                        return false;
+                if (n == 0)
+                        fail("a figure has been cut off");
+                done += (size_t)n;
+        }
+        return true;
+}
+
+static void put_series(const struct series *s) {
+        put(s->values, s->n * sizeof(*s->values));
+        put(s->rounds, s->n_rounds * sizeof(*s->rounds));
+}
+
+static void get_series(int fd, struct series *s) {
+        s->capacity = s->n;
+        s->values = calloc(s->n + 1, sizeof(*s->values));
+        s->rounds = calloc(s->n_rounds + 1, sizeof(*s->rounds));
+        if (!s->values || !s->rounds)
+                fail("no memory for %zu values", s->n);
+        if (s->n)
+                (void)get(fd, s->values, s->n * sizeof(*s->values));
+        if (s->n_rounds)
+                (void)get(fd, s->rounds, s->n_rounds * sizeof(*s->rounds));
+}
+
+bool figures_apart(void (*run)(void *data), void *data) {
+        struct figure f;
+        int fds[2], status;
+        pid_t pid;
+
+        check(pipe(fds), "making a pipe");
+        (void)fflush(NULL);
+        pid = (pid_t)check(fork(), "forking");
+        if (pid == 0) {
+                process_is_main();
+                (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+                (void)close(fds[0]);
+                elsewhere = fds[1];
+                run(data);
+                _exit(0);
+        }
+        (void)close(fds[1]);
+        /* It is this program: what is constant lies where it lies here. */
+        while (get(fds[0], &f, sizeof(f))) {
+                get_series(fds[0], &f.value);
+                get_series(fds[0], &f.against);
+                figure_show(&f);
+        }
+        (void)close(fds[0]);
+        check(waitpid(pid, &status, 0), "waiting for a process");
+        return status == 0;
+}
+
+/* ------------------------------------------------------------------------------------------------------------------ */
+
 void figure_show(struct figure *f) {
         double ratio = NAN, low = NAN, high = NAN, decisive;
         bool reached;
 
+        if (elsewhere >= 0) {
+                put(f, sizeof(*f));
+                put_series(&f->value);
+                put_series(&f->against);
+                series_free(&f->value);
+                series_free(&f->against);
+                return;
+        }
         if (f->against.n) {
                 ratios(f, &ratio, &low, &high);
                 decisive = ratio;

@@ -33,5 +33,9 @@ void figures_begin(bool json);
 /* Show a finished figure and free its values. */
 void figure_show(struct figure *f);
 
+/* Measure in a process of its own: what @run shows is shown here. Some libraries do not survive a fork, and some fail.
+ * Return: whether it ended well; otherwise it has said why not on stderr. */
+bool figures_apart(void (*run)(void *data), void *data);
+
 /* End the output. Returns how many figures missed their reach. */
 int figures_end(void);

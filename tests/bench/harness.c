@@ -36,11 +36,13 @@ long check(long r, const char *what) {
         return r;
 }
 
+void process_is_main(void) { main_process = getpid(); }
+
 void cores_choose(void) {
         cpu_set_t set;
         int n = 0;
 
-        main_process = getpid();
+        process_is_main();
         check(sched_getaffinity(0, sizeof(set), &set), "asking for the cores");
         for (int i = 0; i < CPU_SETSIZE && n < 2; i++)
                 if (CPU_ISSET(i, &set))

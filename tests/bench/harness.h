@@ -39,6 +39,9 @@ enum core {
 /* Choose the first two cores that this process may run on. Ends the program where there is one only. */
 void cores_choose(void);
 
+/* A process forked from this program goes on as if it were the program: workers are its own. */
+void process_is_main(void);
+
 /* Run the calling thread on that core only. */
 void core_pin(enum core core);
 

@@ -200,13 +200,36 @@ static void against(const struct link_kind *reference, const char *how, size_t s
         compete(&f, &link_shmd, &plan, reference, &plan, o->quick ? 2 : 21);
 }
 
-static void run(const struct options *o) {
-        static const size_t sizes[] = { 64, 4096, 1048576, 6220800, 24883200 };
-        const size_t n = sizeof(sizes) / sizeof(sizes[0]);
+static const size_t sizes[] = { 64, 4096, 1048576, 6220800, 24883200 };
 
-        for (size_t i = 0; i < n; i++)
+#define N_SIZES (sizeof(sizes) / sizeof(sizes[0]))
+
+struct comparison {
+        const struct link_kind *kind;
+        const struct options *options;
+        size_t size;
+        bool busy;
+};
+
+static void compare(void *data) {
+        const struct comparison *c = data;
+
+        against(c->kind, c->busy ? "busy reader" : "blocked reader", c->size, c->busy, false, 1, c->options);
+}
+
+static void compare_all(const struct link_kind *kind, const struct options *o) {
+        for (size_t i = 0; i < N_SIZES; i++) {
+                if (!kind->only_blocked)
+                        (void)figures_apart(compare, &(struct comparison){ kind, o, sizes[i], true });
+                if (!kind->only_busy)
+                        (void)figures_apart(compare, &(struct comparison){ kind, o, sizes[i], false });
+        }
+}
+
+static void run(const struct options *o) {
+        for (size_t i = 0; i < N_SIZES; i++)
                 against(&link_line, "busy reader", sizes[i], true, false, 2.5, o);
-        for (size_t i = 1; i < n; i++) {
+        for (size_t i = 1; i < N_SIZES; i++) {
                 struct plan plan = { .size = sizes[i], .busy = true, .steps = o->quick ? 800 : 20000 };
                 struct plan small = plan;
                 struct figure f = { .reference = "shmd, 64 B", .reach = FIGURE_AT_MOST, .ratio_reach = 1.1 };
@@ -215,20 +238,12 @@ static void run(const struct options *o) {
                 (void)snprintf(f.what, sizeof(f.what), "busy reader, the same for %s", size_text(sizes[i]));
                 compete(&f, &link_shmd, &plan, &link_shmd, &small, o->quick ? 2 : 21);
         }
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < N_SIZES; i++)
                 against(&link_eventfd, "blocked reader", sizes[i], false, false, 1.15, o);
-        for (size_t i = 0; i < n; i += n - 1)
+        for (size_t i = 0; i < N_SIZES; i += N_SIZES - 1)
                 against(&link_eventfd, "blocked reader, woken after a pause", sizes[i], false, true, 1.15, o);
-        for (size_t k = 0; o->compare && links_to_compare[k]; k++) {
-                const struct link_kind *kind = links_to_compare[k];
-
-                for (size_t i = 0; i < n; i++) {
-                        if (!kind->only_blocked)
-                                against(kind, "busy reader", sizes[i], true, false, 1, o);
-                        if (!kind->only_busy)
-                                against(kind, "blocked reader", sizes[i], false, false, 1, o);
-                }
-        }
+        for (size_t k = 0; o->compare && links_to_compare[k]; k++)
+                compare_all(links_to_compare[k], o);
 }
 
 const struct workload workload_latency = { 'A', "one way, from 64 B to 25 MB: busy reader, blocked reader", run };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/shmd.h"
 #include "tests/bench/figure.h"
 #include "tests/bench/harness.h"
 #include "tests/bench/links_compare.h"
@@ -126,6 +127,7 @@ int main(int argc, char **argv) {
         core_pin(CORE_NEAR);
         limits_raise();
         figures_begin(json);
+        shmd_close(daemon_connect()); /* from here on it runs, for all processes */
         if (options.compare)
                 links_start();
         for (size_t i = 0; i < N_WORKLOADS; i++)

@@ -213,12 +213,23 @@ static void compete(const struct link_kind *reference, unsigned readers, double 
         figure_show(&f);
 }
 
+struct comparison {
+        const struct link_kind *kind;
+        const struct options *options;
+};
+
+static void compare(void *data) {
+        const struct comparison *c = data;
+
+        compete(c->kind, 1, 1, c->options);
+}
+
 static void run(const struct options *o) {
         compete(NULL, 1, 0.06, o);
         compete(NULL, READERS_MAX, 0.06, o);
         forbid(o);
         for (size_t k = 0; o->compare && links_to_compare[k]; k++)
-                compete(links_to_compare[k], 1, 1, o);
+                (void)figures_apart(compare, &(struct comparison){ links_to_compare[k], o });
 }
 
 const struct workload workload_publish = { 'C', "begin and flush of 64 bytes, readers attached and none waiting", run };

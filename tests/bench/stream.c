@@ -118,19 +118,32 @@ static void compete(const struct link_kind *reference, size_t size, bool busy, d
         figure_show(&f);
 }
 
-static void run(const struct options *o) {
-        static const size_t sizes[] = { 1048576, 6220800, 24883200 };
-        const size_t n = sizeof(sizes) / sizeof(sizes[0]);
+static const size_t sizes[] = { 1048576, 6220800, 24883200 };
 
-        for (size_t i = 0; i < n; i++)
+#define N_SIZES (sizeof(sizes) / sizeof(sizes[0]))
+
+struct comparison {
+        const struct link_kind *kind;
+        const struct options *options;
+        size_t size;
+};
+
+static void compare(void *data) {
+        const struct comparison *c = data;
+
+        compete(c->kind, c->size, false, 1, c->options);
+}
+
+static void run(const struct options *o) {
+        for (size_t i = 0; i < N_SIZES; i++)
                 for (int busy = 0; busy < 2; busy++)
                         compete(&link_private, sizes[i], busy, 0.95, o);
         /* Where the limit is once the frames do go from one core to the other. */
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < N_SIZES; i++)
                 compete(&link_bare, sizes[i], true, 0, o);
         for (size_t k = 0; o->compare && links_to_compare[k]; k++)
-                for (size_t i = 0; i < n && !links_to_compare[k]->may_drop; i++)
-                        compete(links_to_compare[k], sizes[i], false, 1, o);
+                for (size_t i = 0; i < N_SIZES; i++)
+                        (void)figures_apart(compare, &(struct comparison){ links_to_compare[k], o, sizes[i] });
 }
 
 const struct workload workload_stream = { 'B', "streams of 1, 6.2 and 24.9 MB frames, written and read whole", run };
