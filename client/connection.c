@@ -25,10 +25,10 @@ static int ensure_connected(struct shmd *conn) {
 
         if (conn->socket >= 0)
                 return 0;
-        r = socket_connect(&conn->socket, &conn->failure, DEADLINE_NEVER);
+        r = socket_connect(&conn->socket, &conn->failure, 0, DEADLINE_NEVER);
         if (r)
                 return r;
-        r = socket_welcome(conn->socket, &conn->failure, &packet, DEADLINE_NEVER, false);
+        r = socket_welcome(conn->socket, &conn->failure, &packet, DEADLINE_NEVER);
         if (r)
                 fd_close(STEAL_FD(conn->socket));
         return r;

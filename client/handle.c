@@ -120,7 +120,7 @@ static int open_handle(struct handle *h, struct failure *failure, const char *na
         r = fork_guard(&h->guard);
         if (r)
                 return failure_set(failure, r, "no memory to follow forks");
-        r = socket_connect(&h->socket, failure, deadline);
+        r = socket_connect(&h->socket, failure, PROTO_HELLO_QUIET, deadline);
         if (r)
                 return r;
         h->watch = epoll_create1(EPOLL_CLOEXEC);
@@ -129,16 +129,13 @@ static int open_handle(struct handle *h, struct failure *failure, const char *na
                 return failure_set(failure, r, "making a watch: %s", strerror(-r));
         }
 
-        /* The request follows the hello at once: one round trip in all. */
+        /* The request follows the hello at once, and has the only reply: one round trip in all. */
         message_init(&request->header, PROTO_OP_OPEN, sizeof(*request), 1);
         request->header.n_fds = 1;
         r = socket_send(h->socket, failure, request, &h->watch, 1, deadline);
         if (r)
                 return r;
         *packet = (struct packet){ .bytes = &buffer, .capacity = sizeof(buffer) };
-        r = socket_welcome(h->socket, failure, packet, deadline, true);
-        if (r)
-                return r;
         r = socket_reply(h->socket, failure, packet, PROTO_OP_OPEN, 1, fds_max, deadline, true);
         if (r)
                 return r;

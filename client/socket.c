@@ -110,9 +110,9 @@ int socket_reply(int socket, struct failure *failure, struct packet *packet, uin
         return 0;
 }
 
-int socket_connect(int *out, struct failure *failure, int64_t deadline) {
+int socket_connect(int *out, struct failure *failure, uint32_t flags, int64_t deadline) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
-        struct proto_hello hello = { .layout_version = LAYOUT_VERSION };
+        struct proto_hello hello = { .layout_version = LAYOUT_VERSION, .flags = flags };
         CLEANUP(fd_closep) int fd = -1;
         int left, r;
 
@@ -153,11 +153,11 @@ int socket_connect(int *out, struct failure *failure, int64_t deadline) {
         return 0;
 }
 
-int socket_welcome(int socket, struct failure *failure, struct packet *packet, int64_t deadline, bool interruptible) {
+int socket_welcome(int socket, struct failure *failure, struct packet *packet, int64_t deadline) {
         struct proto_welcome welcome;
         int r;
 
-        r = socket_reply(socket, failure, packet, PROTO_OP_HELLO, 0, 0, deadline, interruptible);
+        r = socket_reply(socket, failure, packet, PROTO_OP_HELLO, 0, 0, deadline, false);
         if (r)
                 return r;
         if (message_extract(&welcome, sizeof(welcome), packet->bytes, packet->size))

@@ -16,14 +16,15 @@
  * socket_connect() - a new socket to the daemon at @failure->path, with its hello under way
  * @out:      receives the socket
  * @failure:  tells the path, receives the sentence
+ * @flags:    of the hello: PROTO_HELLO_*
  * @deadline: when to give up
  *
  * Return: 0 or a negative errno with its sentence set.
  */
-int socket_connect(int *out, struct failure *failure, int64_t deadline);
+int socket_connect(int *out, struct failure *failure, uint32_t flags, int64_t deadline);
 
 /* Receive the reply to the hello. The packet's buffer is set. Return: as socket_reply(). */
-int socket_welcome(int socket, struct failure *failure, struct packet *packet, int64_t deadline, bool interruptible);
+int socket_welcome(int socket, struct failure *failure, struct packet *packet, int64_t deadline);
 
 /* Send one message. Return: 0 or a negative errno with its sentence set. */
 int socket_send(int socket, struct failure *failure, const void *message, const int *fds, size_t n_fds,

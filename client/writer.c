@@ -294,6 +294,7 @@ int shmd_writer_flush(struct shmd_writer *w, size_t length, uint64_t tag) {
         w->sequence = slots_flush(&w->slots, length, tag, (uint64_t)deadline_now());
         w->begun = false;
         unlock(w);
+        slots_prepare(&w->slots);
         return 0;
 }
 

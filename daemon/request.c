@@ -128,9 +128,20 @@ static void handle_hello(struct request *r) {
                                      r->message.hello.layout_version, LAYOUT_VERSION);
                 return;
         }
+        if (r->message.hello.flags & ~PROTO_HELLO_QUIET) {
+                connection_violation(c, &r->message.header, -EPROTO,
+                                     "the flags of the hello are 0x%" PRIx32 ": only 0x%x is known here",
+                                     r->message.hello.flags, PROTO_HELLO_QUIET);
+                return;
+        }
         connection_set_client(c, r->message.hello.client);
         c->state = CONNECTION_READY;
         (void)event_del(&c->timer);
+        if (r->message.hello.flags & PROTO_HELLO_QUIET) {
+                request_free(r);
+                connection_update(c);
+                return;
+        }
         (void)snprintf(reply.daemon, sizeof(reply.daemon), "shmd %s", SHMD_VERSION);
         finish(r, &reply.header, sizeof(reply));
 }

@@ -55,7 +55,6 @@ int message_check_request(const union proto_any *m) {
         switch (m->header.op) {
         case PROTO_OP_HELLO:
                 strings = is_string(m->hello.client, sizeof(m->hello.client));
-                reserved = m->hello.reserved;
                 break;
         case PROTO_OP_CREATE:
                 strings = is_string(m->create.name, sizeof(m->create.name)) &&

@@ -63,10 +63,12 @@ struct proto_error {
         char text[PROTO_TEXT_SIZE]; /* a sentence for people: what is wrong and what would be right */
 };
 
+#define PROTO_HELLO_QUIET 0x1u /* no reply unless it is refused: the next request follows at once */
+
 struct proto_hello {
         struct proto_header header;
         uint32_t layout_version;        /* LAYOUT_VERSION */
-        uint32_t reserved;              /* 0 */
+        uint32_t flags;                 /* PROTO_HELLO_* */
         char client[PROTO_CLIENT_SIZE]; /* the program's name, for the log and for lists; may be empty */
 };
 

@@ -157,6 +157,7 @@ struct slots_writer {
         uint32_t epoch; /* the header's before the notices were last read: all groups up to it are known */
         uint32_t n_groups;
         struct slots_group groups[LAYOUT_GROUPS_MAX];
+        bool met;      /* the last search for a slot met a frame that somebody needed */
         uint32_t slot; /* between begin and flush: the slot being written */
 };
 
@@ -180,6 +181,9 @@ int slots_begin(struct slots_writer *w);
  * Return: the frame's sequence number.
  */
 uint64_t slots_flush(struct slots_writer *w, uint64_t length, uint64_t tag, uint64_t timestamp);
+
+/* After a flush, the rest done: fetch what the next slots_begin() will most likely store to. */
+void slots_prepare(const struct slots_writer *w);
 
 /* Give the slot back unpublished. With one slot the frame is torn until the next flush. The caller has the lock. */
 void slots_cancel(struct slots_writer *w);

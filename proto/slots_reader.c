@@ -89,6 +89,9 @@ static bool hold(struct slots_reader *r, uint64_t word, struct slots_frame *fram
         const uint64_t sequence = slots_word_sequence(word);
         struct layout_slot *slot = slots_slot(s, slots_word_slot(word));
 
+        /* The writer had all three lines: have them fetched at once, and not one after the other. */
+        __builtin_prefetch(slot);
+        __builtin_prefetch(slots_payload(s, slots_word_slot(word)));
         /* seq_cst, both: the store and the load cross with a writer's claim and its second look. The load acquires the
          * frame. */
         atomic_store(&own(r)->hold, word);
@@ -148,6 +151,25 @@ int slots_latest(struct slots_reader *r, struct slots_frame *frame) {
         return SLOTS_E_CONFUSED;
 }
 
+/* The word of a frame up to the newest, as far as it can be told without a hold; 0: it is gone. */
+static uint64_t find(const struct slots_reader *r, uint64_t sequence, uint64_t head) {
+        const struct slots *s = &r->slots;
+        uint64_t word;
+
+        /* The head is at hand: the newest needs no look at the index, whose line the writer then keeps. */
+        if (sequence == slots_word_sequence(head))
+                return is_valid(s, head) ? head : 0;
+        /* acquire: whoever finds the word finds the slot's sequence stored. */
+        word = atomic_load_explicit(slots_index(s, sequence), memory_order_acquire);
+        if (slots_word_sequence(word) != sequence || !is_valid(s, word))
+                return 0;
+        /* The frames that are gone cost a load each, and no hold. */
+        return is_ours(r, atomic_load_explicit(&slots_slot(s, slots_word_slot(word))->sequence, memory_order_relaxed),
+                       sequence)
+                       ? word
+                       : 0;
+}
+
 int slots_next(struct slots_reader *r, struct slots_frame *frame) {
         const struct slots *s = &r->slots;
         const uint64_t span = s->geometry.index_size;
@@ -155,8 +177,8 @@ int slots_next(struct slots_reader *r, struct slots_frame *frame) {
         uint64_t looks = SLOTS_RETRIES + 4 * span;
 
         while (looks > 0) {
-                uint64_t newest =
-                        slots_word_sequence(atomic_load_explicit(&slots_header(s)->head, memory_order_acquire));
+                uint64_t head = atomic_load_explicit(&slots_header(s)->head, memory_order_acquire);
+                uint64_t newest = slots_word_sequence(head);
                 uint64_t sequence = r->cursor + 1;
                 int r_why;
 
@@ -166,21 +188,12 @@ int slots_next(struct slots_reader *r, struct slots_frame *frame) {
                 if (newest - r->cursor > span)
                         sequence = newest - span + 1;
                 for (; sequence <= newest && looks > 0; sequence++, looks--) {
-                        /* acquire: whoever finds the word finds the slot's sequence stored. */
-                        uint64_t word = atomic_load_explicit(slots_index(s, sequence), memory_order_acquire);
+                        uint64_t word = find(r, sequence, head);
 
-                        if (slots_word_sequence(word) != sequence || !is_valid(s, word))
-                                continue;
-                        /* A look without a hold first: the frames that are gone cost a load each. */
-                        if (!is_ours(r,
-                                     atomic_load_explicit(&slots_slot(s, slots_word_slot(word))->sequence,
-                                                          memory_order_relaxed),
-                                     sequence))
-                                continue;
-                        if (!hold(r, word, frame))
-                                continue;
-                        r->gap = frame->missed;
-                        return 0;
+                        if (word && hold(r, word, frame)) {
+                                r->gap = frame->missed;
+                                return 0;
+                        }
                 }
                 r_why = why_not(s, newest);
                 if (r_why)

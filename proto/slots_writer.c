@@ -205,8 +205,9 @@ static int take(struct slots_writer *w, uint32_t slot, uint32_t *by) {
 
         /* A single slot is written to in spite of holds, unless the policy is to wait. */
         if (is_frame(is) && (w->block || s->geometry.n_slots > 1)) {
-                /* The first look spares readers the sight of a claim that comes to nothing. */
-                *by = needed_by(w, slot, is);
+                /* A first look spares readers the sight of a claim that comes to nothing. Where the last search met
+                 * nobody, it is not worth its time. */
+                *by = w->met ? needed_by(w, slot, is) : 0;
                 if (*by)
                         return SLOTS_E_FULL;
                 /* seq_cst: this store and the second look cross with a reader's hold and its look at the sequence, the
@@ -216,7 +217,7 @@ static int take(struct slots_writer *w, uint32_t slot, uint32_t *by) {
                 *by = needed_by(w, slot, is);
                 if (stale || *by) {
                         atomic_store_explicit(sequence, is, memory_order_release);
-                        return stale ? SLOTS_E_STALE : SLOTS_E_FULL;
+                        return *by ? SLOTS_E_FULL : SLOTS_E_STALE;
                 }
         }
         start_writing(w, slot);
@@ -250,8 +251,11 @@ static int go_round(struct slots_writer *w, struct round *round) {
                 if (slot == newest)
                         continue;
                 r = take(w, slot, &by);
+                if (r == 0)
+                        w->met = round->oldest != UINT32_MAX;
                 if (r != SLOTS_E_FULL)
                         return r;
+                w->met = true;
                 is = atomic_load_explicit(&slots_slot(s, slot)->sequence, memory_order_relaxed);
                 round->blockers = (round->blockers ^ slots_word(is, slot) ^ (uint64_t)by << 32) * HASH_FACTOR;
                 if (is < oldest) {
@@ -304,6 +308,22 @@ uint64_t slots_flush(struct slots_writer *w, uint64_t length, uint64_t tag, uint
         atomic_store_explicit(&slot->sequence, sequence, memory_order_release);
         publish(s, w->slot, sequence);
         return sequence;
+}
+
+static void fetch_for_writing(const void *line) {
+#if defined(__x86_64__) /* what the builtin gives there leaves the line shared */
+        __asm__ volatile("prefetchw %0" : : "m"(*(const char *)line));
+#else
+        __builtin_prefetch(line, 1);
+#endif
+}
+
+void slots_prepare(const struct slots_writer *w) {
+        const struct slots *s = &w->slots;
+        uint32_t next = atomic_load_explicit(&slots_header(s)->next_slot, memory_order_relaxed) % s->geometry.n_slots;
+
+        fetch_for_writing(slots_slot(s, next));
+        fetch_for_writing(slots_payload(s, next));
 }
 
 void slots_cancel(struct slots_writer *w) { give_up(&w->slots, w->slot); }

@@ -152,7 +152,7 @@ static void test_truncated_everywhere(void **state) {
                 (void)request(w, &m, PROTO_OP_HELLO);
                 m.header.size = (uint32_t)size;
                 wire_send(w, &m, size, NULL, 0);
-                if (size < offsetof(struct proto_hello, reserved)) /* the layout's version is cut off */
+                if (size < offsetof(struct proto_hello, flags)) /* the layout's version is cut off */
                         dropped(l, -EPROTONOSUPPORT, "layout");
                 else
                         assert_int_equal(wire_reply(w), 0);
@@ -314,9 +314,9 @@ static void test_reserved_members(void **state) {
         struct wire *w = liar(l, false);
 
         (void)request(w, &m, PROTO_OP_HELLO);
-        m.hello.reserved = 1;
+        m.hello.flags = PROTO_HELLO_QUIET << 1;
         wire_send(w, &m, m.header.size, NULL, 0);
-        dropped(l, -EPROTO, "reserved");
+        dropped(l, -EPROTO, "flags");
         w = liar(l, true);
         (void)request(w, &m, PROTO_OP_CREATE);
         m.create.reserved = 1;
