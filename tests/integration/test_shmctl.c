@@ -1119,8 +1119,8 @@ static void test_tar_whole(void **state) {
         (void)close(err);
 }
 
-/* Everything arrives, whoever starts first. */
-static void tar_stream(bool reader_first, const char *frame, const char *slots) {
+/* All of @in arrives, whoever starts first. */
+static void stream(int in, bool reader_first, const char *frame, const char *slots) {
         const char *const *writer =
                 ARGS("write", "x", "--create", "--frame", frame, "--slots", slots, "--policy", "block", "--wait");
         const char *const *reader = ARGS("read", "x", "--wait", "--follow", "--eof");
@@ -1128,19 +1128,20 @@ static void tar_stream(bool reader_first, const char *frame, const char *slots) 
         char *text;
         pid_t w = -1, r;
 
+        assert_int_equal(lseek(in, 0, SEEK_SET), 0);
         if (!reader_first) {
-                w = start(SHMCTL, rewind_tar(), err, err, writer);
+                w = start(SHMCTL, in, err, err, writer);
                 wait_until("x", 1, 0, 0);
         }
         r = start(SHMCTL, -1, out, err, reader);
         if (reader_first)
-                w = start(SHMCTL, rewind_tar(), err, err, writer);
+                w = start(SHMCTL, in, err, err, writer);
         assert_int_equal(wait_for(w), 0);
         assert_int_equal(wait_for(r), 0);
         text = contents(err, NULL);
         assert_string_equal(text, "");
         free(text);
-        expect_same(tar, out);
+        expect_same(in, out);
         (void)close(out);
         (void)close(err);
         RUN("remove", "x");
@@ -1149,11 +1150,25 @@ static void tar_stream(bool reader_first, const char *frame, const char *slots) 
 
 static void test_tar_stream(void **state) {
         (void)state;
-        tar_stream(false, "1M", "4");
-        tar_stream(true, "1M", "4");
-        tar_stream(true, "100000", "2");
-        tar_stream(false, "4095", "3");
-        tar_stream(true, "7M", "1");
+        stream(tar, false, "1M", "4");
+        stream(tar, true, "1M", "4");
+        stream(tar, true, "100000", "2");
+        stream(tar, false, "7M", "1");
+}
+
+/* Around what is read ahead of a frame, and what one read of a pipe gives. */
+static void test_stream_edges(void **state) {
+        static const char *const frames[] = { "1000", "4095", "4096", "4097", "65536", "65537" };
+        static const char *const slots[] = { "1", "2", "3" };
+        char bytes[4096 * 33];
+        int in;
+
+        (void)state;
+        assert_int_equal(pread(tar, bytes, sizeof(bytes), 0), sizeof(bytes));
+        in = input_of(bytes, sizeof(bytes));
+        for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++)
+                stream(in, i % 2, frames[i], slots[i % 3]);
+        (void)close(in);
 }
 
 /* A reader that dies in the middle, holding a frame that it cannot get rid of, keeps neither the writer nor the other
@@ -1215,12 +1230,13 @@ static void test_missed(void **state) {
         run_with(frames[0], SIZE, ARGS("write", "a"));
         /* It has begun with the first one, and is stuck in it. */
         assert_int_equal(read(fds[0], &byte, 1), 1);
-        got[0][n++] = byte;
+        got[0][0] = byte;
+        n = 1;
         run_with(frames[1], sizeof(frames) - SIZE, ARGS("write", "a", "--frame", "100000"));
         expect_silence();
         RUN("remove", "a");
         expect_silence();
-        for (ssize_t r; n < sizeof(got) && (r = read(fds[0], got[0] + n, sizeof(got) - n)) > 0;)
+        for (ssize_t r; n < sizeof(got) && (r = read(fds[0], (char *)got + n, sizeof(got) - n)) > 0;)
                 n += (size_t)r;
         assert_int_equal(wait_for(pid), 0);
         (void)close(fds[0]);
@@ -1370,6 +1386,7 @@ int main(void) {
                 TEST(test_output_nonblocking),
                 TEST(test_tar_whole),
                 TEST(test_tar_stream),
+                TEST(test_stream_edges),
                 TEST(test_tar_reader_killed),
                 TEST(test_missed),
                 TEST(test_one_slot_torn),
