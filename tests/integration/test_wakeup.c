@@ -3,7 +3,9 @@
 #include <event2/event.h>
 #include <poll.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 
 #include "tests/integration/library.h"
 
@@ -221,6 +223,77 @@ static void test_arm_in_step(void **state) { in_step(state, 2, SHMD_BLOCK, 1); }
 static void test_arm_at_random(void **state) { in_step(state, 3, SHMD_BLOCK, 2); }
 static void test_wait_behind(void **state) { in_step(state, 4, SHMD_OVERWRITE, 0); }
 static void test_wait_one_slot(void **state) { in_step(state, 1, SHMD_OVERWRITE, 0); }
+
+/* What the two share besides the segment: the reader says that it is about to arm for frame N. */
+struct aim {
+        const char *socket;
+        uint64_t n, seed;
+        _Atomic uint64_t *about;
+};
+
+static void write_while_arming(int fd, void *data) {
+        const struct aim *aim = data;
+        struct random random = { aim->seed };
+        struct shmd *conn;
+        struct shmd_writer *w;
+        void *p;
+
+        CHILD_EQUAL(shmd_connect(&conn, aim->socket), 0);
+        CHILD_EQUAL(shmd_writer_open(&w, conn, "s", 0, SOON), 0);
+        CHILD_CHECK(child_tell(fd, 0));
+        for (uint64_t n = 1; n <= aim->n; n++) {
+                static const uint64_t spans[] = { 300, 1000, 3000, 10000 };
+                uint64_t spin = random_below(&random, spans[random_below(&random, 4)]);
+
+                CHILD_EQUAL(shmd_writer_begin(w, &p, NULL, SOON), 0);
+                for (unsigned i = 1; atomic_load_explicit(aim->about, memory_order_relaxed) < n; i++)
+                        if (i % 4096 == 0)
+                                (void)sched_yield();
+                while (spin--)
+                        __asm__ volatile("" ::: "memory");
+                CHILD_EQUAL(shmd_writer_flush(w, 8, n), 0);
+        }
+        shmd_writer_close(w);
+        shmd_close(conn);
+}
+
+/* The flush falls into the very steps of arming, and no other follows until the reader has woken up. */
+static void test_flush_while_arming(void **state) {
+        struct random random = random_seeded("arming");
+        _Atomic uint64_t *about = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        struct aim aim = { socket_path(state), N_FRAMES, random_next(&random), about };
+        struct shmd *conn = connection(state);
+        struct shmd_reader *r;
+        struct shmd_frame f;
+        struct child c;
+
+        assert_true(about != MAP_FAILED);
+        make(conn, "s", SIZE, 4, 0);
+        r = reader(conn, "s", SHMD_FROM_OLDEST);
+        child_start(&c, write_while_arming, &aim);
+        (void)child_expect(&c);
+        expect_events(r, SHMD_EVENT_WRITER_CAME);
+        for (uint64_t n = 1; n <= aim.n; n++) {
+                int e;
+
+                atomic_store(about, n);
+                while ((e = shmd_reader_arm(r)) == 0)
+                        if (!becomes_readable(shmd_reader_fd(r)))
+                                fail_msg("asleep with frame %llu there", (unsigned long long)n);
+                assert_true(e > 0);
+                if (!(e & SHMD_EVENT_FRAME)) {
+                        n--;
+                        continue;
+                }
+                assert_int_equal(shmd_reader_next(r, &f), 0);
+                assert_int_equal(f.sequence, n);
+                assert_int_equal(f.missed, 0);
+                assert_int_equal(shmd_reader_release(r), 0);
+        }
+        child_finish(&c);
+        shmd_reader_close(r);
+        assert_int_equal(munmap(about, 4096), 0);
+}
 
 /* ---- libevent --------------------------------------------------------------------------------------------------- */
 
@@ -454,11 +527,17 @@ static void test_first_reader_races_flush(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                LIBRARY_TEST(test_poll),          LIBRARY_TEST(test_nested_epoll),
-                LIBRARY_TEST(test_wait_in_step),  LIBRARY_TEST(test_arm_in_step),
-                LIBRARY_TEST(test_arm_at_random), LIBRARY_TEST(test_wait_behind),
-                LIBRARY_TEST(test_wait_one_slot), LIBRARY_TEST(test_libevent),
-                LIBRARY_TEST(test_libevent_poll), LIBRARY_TEST(test_first_reader_races_flush),
+                LIBRARY_TEST(test_poll),
+                LIBRARY_TEST(test_nested_epoll),
+                LIBRARY_TEST(test_wait_in_step),
+                LIBRARY_TEST(test_arm_in_step),
+                LIBRARY_TEST(test_arm_at_random),
+                LIBRARY_TEST(test_wait_behind),
+                LIBRARY_TEST(test_wait_one_slot),
+                LIBRARY_TEST(test_flush_while_arming),
+                LIBRARY_TEST(test_libevent),
+                LIBRARY_TEST(test_libevent_poll),
+                LIBRARY_TEST(test_first_reader_races_flush),
                 LIBRARY_TEST(test_crowd),
         };
 
