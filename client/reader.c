@@ -227,7 +227,7 @@ int shmd_reader_intact(struct shmd_reader *r) {
 int shmd_reader_copy(struct shmd_reader *r, unsigned which, void *buffer, size_t size, struct shmd_frame *frame) {
         for (unsigned i = 0; i < COPY_RETRIES; i++) {
                 struct slots_frame f;
-                bool same, fits;
+                bool same, fits, whole;
                 int e = hold(r, which, &f);
 
                 if (e)
@@ -240,10 +240,13 @@ int shmd_reader_copy(struct shmd_reader *r, unsigned which, void *buffer, size_t
                         describe(frame, &f);
                         frame->data = NULL;
                 }
-                /* Overtaken while it was copied: it was never taken, and next() will count it as missed. */
-                if (!fits || !slots_intact(&r->slots))
+                /* Overtaken while it was copied: it was never taken, and next() will count it as missed. What happens to
+                 * it after this look does not matter any more. */
+                whole = slots_intact(&r->slots);
+                if (!fits || !whole)
                         slots_untake(&r->slots);
-                if (shmd_reader_release(r) == 0)
+                (void)shmd_reader_release(r);
+                if (whole)
                         return fits ? same : -EMSGSIZE;
         }
         return -EAGAIN;
