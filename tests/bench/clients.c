@@ -94,7 +94,8 @@ static void close_house(struct house *h) {
         while (h->n_idle > 0)
                 shmd_close(h->idle[--h->n_idle]);
         free(h->idle);
-        private_daemon_stop(&h->daemon);
+        if (!private_daemon_stop(&h->daemon))
+                exit(EXIT_FAILURE);
 }
 
 static struct series copy(const struct series *s) {

@@ -4,6 +4,8 @@
  * A process that has begun to use iceoryx must not fork: whoever measures this link does so in a process of its own
  * (figures_apart()), and so do its workers, which are forked before.
  */
+#include <glob.h>
+#include <grp.h>
 #include <iceoryx_binding_c/chunk.h>
 #include <iceoryx_binding_c/publisher.h>
 #include <iceoryx_binding_c/runtime.h>
@@ -14,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "tests/bench/harness.h"
@@ -36,6 +39,7 @@ struct iceoryx {
 };
 
 static struct program roudi;
+static pid_t starter;
 static char config_path[64];
 
 static struct iceoryx *iceoryx_of(struct link *l) { return (struct iceoryx *)l; }
@@ -53,6 +57,7 @@ static const char *start(void) {
                          (char[]){ "-c" },        config_path,      NULL };
         FILE *f;
 
+        starter = getpid();
         (void)snprintf(config_path, sizeof(config_path), "/tmp/shmd-bench-roudi-%d", (int)getpid());
         f = fopen(config_path, "we");
         if (!f || fputs(config, f) < 0 || fclose(f))
@@ -60,9 +65,24 @@ static const char *start(void) {
         return program_start(&roudi, "RouDi is ready for clients", argv);
 }
 
+/* RouDi leaves its shared memory behind, one part of it under the name of our group, and a process that ends without
+ * its library's leave a socket and a lock file. */
 static void stop(void) {
+        const struct group *group = getgrgid(getegid());
+        char pattern[64];
+        glob_t left;
+
         program_end(&roudi);
+        (void)shm_unlink("/iceoryx_mgmt");
+        (void)snprintf(pattern, sizeof(pattern), "/%s", group ? group->gr_name : "");
+        (void)shm_unlink(pattern);
         (void)unlink(config_path);
+        (void)snprintf(pattern, sizeof(pattern), "/tmp/shmd-bench-iceoryx-%d-*", (int)starter);
+        if (glob(pattern, GLOB_NOSORT, NULL, &left))
+                return;
+        for (size_t i = 0; i < left.gl_pathc; i++)
+                (void)unlink(left.gl_pathv[i]);
+        globfree(&left);
 }
 
 static struct link *make(const struct link_options *o) {
@@ -79,12 +99,12 @@ static struct link *make(const struct link_options *o) {
 /* Once in a process. */
 static void join(void) {
         static pid_t joined;
-        char name[32];
+        char name[64];
 
         if (joined == getpid())
                 return;
         joined = getpid();
-        (void)snprintf(name, sizeof(name), "shmd-bench-%d", (int)joined);
+        (void)snprintf(name, sizeof(name), "shmd-bench-iceoryx-%d-%d", (int)starter, (int)joined);
         iox_runtime_init(name);
 }
 

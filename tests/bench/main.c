@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client/shmd.h"
 #include "tests/bench/figure.h"
@@ -74,6 +75,16 @@ static void choose(bool chosen[N_WORKLOADS], const char *text) {
         }
 }
 
+static pid_t starter;
+
+/* Whatever ends the program, nothing stays behind. */
+static void clean_up(void) {
+        if (getpid() != starter)
+                return; /* a process of ours that measured, and failed */
+        links_stop();
+        (void)daemon_stop();
+}
+
 int main(int argc, char **argv) {
         static const struct option long_options[] = {
                 { "workload", required_argument, NULL, OPTION_WORKLOAD },
@@ -126,6 +137,9 @@ int main(int argc, char **argv) {
         cores_choose();
         core_pin(CORE_NEAR);
         limits_raise();
+        starter = getpid();
+        if (atexit(clean_up))
+                fail("no memory for an exit handler");
         figures_begin(json);
         shmd_close(daemon_connect()); /* from here on it runs, for all processes */
         if (options.compare)
@@ -133,8 +147,6 @@ int main(int argc, char **argv) {
         for (size_t i = 0; i < N_WORKLOADS; i++)
                 if (chosen[i] || !any)
                         workloads[i]->run(&options);
-        links_stop();
-        daemon_stop();
         figures_end();
-        return EXIT_SUCCESS;
+        return daemon_stop() ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <limits.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -18,10 +17,45 @@
 #include "client/shmd.h"
 #include "tests/bench/harness.h"
 
-#define LISTEN_FD 3 /* where systemd puts the first socket that it passes */
+#define DAEMONS_MAX 8 /* at a time */
+#define LISTEN_FD 3   /* where systemd puts the first socket that it passes */
 
 static struct private_daemon shared;
 static bool shared_runs;
+static pid_t starter;                                   /* the process that the daemons belong to */
+static const struct private_daemon *alive[DAEMONS_MAX]; /* for a signal's handler */
+
+/* Whoever is interrupted leaves no files; the daemons end with their parent. */
+static void clean_up(int signal) {
+        for (unsigned i = 0; i < DAEMONS_MAX && getpid() == starter; i++) {
+                char path[sizeof(alive[i]->directory) + sizeof("/log")];
+
+                if (!alive[i])
+                        continue;
+                (void)unlink(alive[i]->socket);
+                (void)unlink(strcat(strcpy(path, alive[i]->directory), "/log"));
+                (void)rmdir(alive[i]->directory);
+        }
+        _exit(128 + signal);
+}
+
+static void enlist(const struct private_daemon *d) {
+        starter = getpid();
+        (void)signal(SIGINT, clean_up);
+        (void)signal(SIGTERM, clean_up);
+        for (unsigned i = 0; i < DAEMONS_MAX; i++)
+                if (!alive[i]) {
+                        alive[i] = d;
+                        return;
+                }
+        fail("more than %d daemons", DAEMONS_MAX);
+}
+
+static void delist(const struct private_daemon *d) {
+        for (unsigned i = 0; i < DAEMONS_MAX; i++)
+                if (alive[i] == d)
+                        alive[i] = NULL;
+}
 
 /* A socket that already listens: whoever connects waits until the daemon is there, without asking again and again. */
 static int listen_at(const char *path) {
@@ -70,6 +104,7 @@ void private_daemon_start(struct private_daemon *d, unsigned segments, unsigned 
         if (!mkdtemp(d->directory))
                 fail("making a directory in %s failed", tmp ? tmp : "/tmp");
         (void)snprintf(d->socket, sizeof(d->socket), "%s/socket", d->directory);
+        enlist(d);
         fd = listen_at(d->socket);
         d->pid = (pid_t)check(fork(), "forking");
         if (d->pid == 0) {
@@ -83,18 +118,23 @@ void private_daemon_start(struct private_daemon *d, unsigned segments, unsigned 
         shmd_close(private_daemon_connect(d));
 }
 
-void private_daemon_stop(struct private_daemon *d) {
+bool private_daemon_stop(struct private_daemon *d) {
         char path[96];
         int status;
 
-        check(kill(d->pid, SIGTERM), "ending the daemon");
+        delist(d);
+        (void)kill(d->pid, SIGTERM);
         check(waitpid(d->pid, &status, 0), "waiting for the daemon");
         (void)unlink(d->socket);
         (void)snprintf(path, sizeof(path), "%s/log", d->directory);
-        if (status != 0)
-                fail("the daemon ended with status 0x%x, its log is %s", (unsigned)status, path);
+        if (status != 0) {
+                (void)fprintf(stderr, "shmd-bench: the daemon ended with status 0x%x, its log is %s\n",
+                              (unsigned)status, path);
+                return false;
+        }
         (void)unlink(path);
         (void)rmdir(d->directory);
+        return true;
 }
 
 struct shmd *private_daemon_connect(const struct private_daemon *d) {
@@ -124,15 +164,6 @@ uint64_t private_daemon_memory(const struct private_daemon *d) {
         return kib * 1024;
 }
 
-void private_daemon_unpin(const struct private_daemon *d) {
-        cpu_set_t set;
-
-        CPU_ZERO(&set);
-        CPU_SET(core_number(CORE_NEAR), &set);
-        CPU_SET(core_number(CORE_FAR), &set);
-        check(sched_setaffinity(d->pid, sizeof(set), &set), "letting the daemon run on both cores");
-}
-
 struct shmd *daemon_connect(void) {
         if (!shared_runs) {
                 private_daemon_start(&shared, 1000, 4000);
@@ -141,8 +172,9 @@ struct shmd *daemon_connect(void) {
         return private_daemon_connect(&shared);
 }
 
-void daemon_stop(void) {
-        if (shared_runs)
-                private_daemon_stop(&shared);
+bool daemon_stop(void) {
+        bool was_running = shared_runs;
+
         shared_runs = false;
+        return !was_running || private_daemon_stop(&shared);
 }

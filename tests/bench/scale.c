@@ -6,6 +6,7 @@
  */
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "client/shmd.h"
 #include "tests/bench/figure.h"
@@ -71,7 +72,8 @@ static void start(struct side *s, unsigned n) {
 
 static void stop(struct side *s) {
         shmd_close(s->conn);
-        private_daemon_stop(&s->daemon);
+        if (!private_daemon_stop(&s->daemon))
+                exit(EXIT_FAILURE);
 }
 
 static void measure_once(struct side *s) {
