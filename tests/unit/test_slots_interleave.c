@@ -210,7 +210,8 @@ static void survive(struct arena *a, uint64_t newest, struct slots_reader *holde
         for (uint32_t i = 0; i < n; i++) {
                 uint64_t is = atomic_load(&slots_slot(&a->slots, i)->sequence);
 
-                assert_true(is <= LAYOUT_SEQUENCE_MAX || (n == 1 && is == LAYOUT_TORN));
+                /* A frame that is complete is published, whoever completed it. */
+                assert_true(is <= slots_newest(&a->slots) || (n == 1 && is == LAYOUT_TORN));
         }
         sequence = slots_newest(&a->slots);
         assert_in_range(sequence, newest, newest + 1);
