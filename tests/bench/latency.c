@@ -195,9 +195,9 @@ static void against(const struct link_kind *reference, const char *how, size_t s
         struct plan plan = { .size = size, .busy = busy, .paced = paced };
         uint64_t steps = paced ? 50 : busy ? 20000 : 1500;
 
-        plan.steps = steps_of(o->quick ? steps / 25 : steps, size, reference);
+        plan.steps = steps_of(o->quick ? steps / 50 : steps, size, reference);
         (void)snprintf(f.what, sizeof(f.what), "%s, %s", how, size_text(size));
-        compete(&f, &link_shmd, &plan, reference, &plan, o->quick ? 2 : 21);
+        compete(&f, &link_shmd, &plan, reference, &plan, o->quick ? 1 : 21);
 }
 
 static const size_t sizes[] = { 64, 4096, 1048576, 6220800, 24883200 };
@@ -230,13 +230,13 @@ static void run(const struct options *o) {
         for (size_t i = 0; i < N_SIZES; i++)
                 against(&link_line, "busy reader", sizes[i], true, false, 2.5, o);
         for (size_t i = 1; i < N_SIZES; i++) {
-                struct plan plan = { .size = sizes[i], .busy = true, .steps = o->quick ? 800 : 20000 };
+                struct plan plan = { .size = sizes[i], .busy = true, .steps = o->quick ? 400 : 20000 };
                 struct plan small = plan;
                 struct figure f = { .reference = "shmd, 64 B", .reach = FIGURE_AT_MOST, .ratio_reach = 1.1 };
 
                 small.size = sizes[0];
                 (void)snprintf(f.what, sizeof(f.what), "busy reader, the same for %s", size_text(sizes[i]));
-                compete(&f, &link_shmd, &plan, &link_shmd, &small, o->quick ? 2 : 21);
+                compete(&f, &link_shmd, &plan, &link_shmd, &small, o->quick ? 1 : 21);
         }
         for (size_t i = 0; i < N_SIZES; i++)
                 against(&link_eventfd, "blocked reader", sizes[i], false, false, 1.15, o);

@@ -130,7 +130,7 @@ static void compete(bool writes, size_t size, double reach, const struct options
                 .reach = reach > 0 ? FIGURE_AT_MOST : FIGURE_NO_REACH,
                 .ratio_reach = reach,
         };
-        unsigned steps = o->quick ? 20 : 200;
+        unsigned steps = o->quick ? 10 : 200;
         struct side sides[2] = { { .is_shmd = true, .writes = writes, .steps = steps }, { .steps = steps } };
         struct duel duel[2] = { { NULL, &f.value, &sides[0] }, { NULL, &f.against, &sides[1] } };
 
@@ -141,7 +141,7 @@ static void compete(bool writes, size_t size, double reach, const struct options
         worker_start(&sides[1].far, CORE_FAR, give, &sides[1]);
         (void)close(sides[1].socket[1]);
         worker_wait(&sides[1].far);
-        duel_run(duel, o->quick ? 2 : 15, measure, NULL);
+        duel_run(duel, o->quick ? 1 : 15, measure, NULL);
         (void)close(sides[1].socket[0]);
         if (worker_reap(&sides[1].far) != 0)
                 fail("the process that gives descriptors has failed");

@@ -16,7 +16,7 @@
 
 #define FEW 100
 #define MANY 10000
-#define QUICK 1000
+#define QUICK 300
 #define MEMORY_REACH 2048
 #define GROWTH_REACH 1.2
 
@@ -136,7 +136,7 @@ static void run(const struct options *o) {
 
         start(&few, FEW);
         start(&many, o->quick ? QUICK : MANY);
-        for (unsigned round = 0; round <= (o->quick ? 2 : 15); round++) {
+        for (unsigned round = 0; round <= (o->quick ? 1 : 15); round++) {
                 measure(round % 2 ? &few : &many, o->quick ? 3 : 20, round > 0);
                 measure(round % 2 ? &many : &few, o->quick ? 3 : 20, round > 0);
         }

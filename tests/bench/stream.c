@@ -105,14 +105,14 @@ static void compete(const struct link_kind *reference, size_t size, bool busy, d
         const struct link_options options = {
                 .size = size, .slots = 4, .readers = 1, .busy = busy, .whole_stream = true
         };
-        uint64_t bytes = o->quick ? ROUND_BYTES / 16 : ROUND_BYTES;
+        uint64_t bytes = o->quick ? ROUND_BYTES / 64 : ROUND_BYTES;
         struct side sides[2] = { { .steps = bytes / size }, { .steps = bytes / size } };
         struct duel duel[2] = { { &link_shmd, &f.value, &sides[0] }, { reference, &f.against, &sides[1] } };
 
         (void)snprintf(f.what, sizeof(f.what), "frames of %s, reader %s", size_text(size), busy ? "spins" : "waits");
         set_up(&duel[0], &options);
         set_up(&duel[1], &options);
-        duel_run(duel, o->quick ? 2 : 21, measure, NULL);
+        duel_run(duel, o->quick ? 1 : 21, measure, NULL);
         tear_down(&duel[1]);
         tear_down(&duel[0]);
         figure_show(&f);
