@@ -751,7 +751,14 @@ static void test_many_wait(void **state) {
         }
 }
 
-/* Send a create, and wait until the daemon has begun with it: its memory has a descriptor. */
+/* Wait until it has one descriptor more than that. */
+static void await_descriptor(const struct requests *t, const struct wire *w, int before) {
+        for (int i = 0; fixture_fds(t->daemon) <= before; i++)
+                assert_true(i < 1000000 && !wire_pending(w));
+}
+
+/* Send a create, and wait until the daemon has begun with it: its memory has a descriptor. Nothing else may be closing
+ * meanwhile. */
 static void begin_create(struct requests *t, struct wire *w, struct proto_create *m) {
         int before;
 
@@ -760,8 +767,7 @@ static void begin_create(struct requests *t, struct wire *w, struct proto_create
         before = fixture_fds(t->daemon);
         wire_header(w, m, PROTO_OP_CREATE, 0);
         wire_send(w, m, sizeof(*m), NULL, 0);
-        for (int i = 0; fixture_fds(t->daemon) <= before; i++)
-                assert_true(i < 1000000 && !wire_pending(w));
+        await_descriptor(t, w, before);
 }
 
 /* ---- one after another, and at once ----------------------------------------------------------------------------- */
@@ -795,6 +801,7 @@ static void test_a_creator_that_vanishes(void **state) {
                 struct proto_create m = { .slot_size = 256 << 20, .n_slots = 2, .name = "a" };
 
                 if (round % 2) {
+                        fixture_expect_idle(t->daemon, 2);
                         begin_create(t, a, &m);
                 } else {
                         wire_header(a, &m, PROTO_OP_CREATE, 0);
@@ -810,7 +817,9 @@ static void test_a_creator_that_vanishes(void **state) {
         struct wire *a = another(t, 1), *b = another(t, 2);
         struct proto_create m = { .slot_size = 256 << 20, .n_slots = 2, .name = "b" };
 
+        int before = fixture_fds(t->daemon);
         wire_open_send(b, "b", PROTO_ACCESS_READ, PROTO_OPEN_WAIT, 0);
+        await_descriptor(t, b, before);
         begin_create(t, a, &m);
         wire_close(a);
         assert_int_equal(wire_reply(b), 0);
