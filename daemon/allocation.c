@@ -13,12 +13,14 @@
 
 static atomic_size_t n_releases; /* under way on the worker */
 
-/* Return: 0; JOB_MORE: not yet, memory is being taken back; -ENOMEM; another negative errno. */
-static int allocate(const struct segment *s, uint64_t offset, uint64_t size) {
+/* Allocate a part of the @left bytes that are still to be allocated. Return: 0; JOB_MORE: not yet, memory is being taken
+ * back; -ENOMEM; another negative errno. */
+static int allocate(const struct segment *s, uint64_t offset, uint64_t size, uint64_t left) {
         bool more = atomic_load(&n_releases) > 0;
 
-        /* Huge pages come out of a pool of their own: what is free elsewhere says nothing about it. */
-        if (s->page_size < GEOMETRY_HUGE_PAGE && !memory_has(size))
+        /* There has to be enough for all of it: what cannot be finished is not to take what others need meanwhile. Huge
+         * pages come out of a pool of their own: what is free elsewhere says nothing about it. */
+        if (s->page_size < GEOMETRY_HUGE_PAGE && !memory_has(left))
                 return more ? JOB_MORE : -ENOMEM;
         while (fallocate(s->fd, 0, (off_t)offset, (off_t)size) < 0) {
                 if (errno == EINTR)
@@ -33,7 +35,7 @@ static int allocate(const struct segment *s, uint64_t offset, uint64_t size) {
 int allocation_at_once(struct segment *s) {
         uint64_t size = segment_allocation(s);
 
-        return size <= AT_ONCE ? allocate(s, 0, size) : JOB_MORE;
+        return size <= AT_ONCE ? allocate(s, 0, size, size) : JOB_MORE;
 }
 
 /* On the worker's thread: nothing of the segment that is read here changes before done(). */
@@ -41,7 +43,7 @@ static int on_step(struct job *job) {
         struct allocation *a = container_of(job, struct allocation, job);
         uint64_t left = a->size - a->offset;
         uint64_t step = left < STEP ? left : STEP;
-        int r = allocate(a->segment, a->offset, step);
+        int r = allocate(a->segment, a->offset, step, left);
 
         if (r)
                 return r;

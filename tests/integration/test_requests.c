@@ -878,6 +878,25 @@ static long huge_pages(const char *value) {
         return n;
 }
 
+/* It says no before it takes anything: what it cannot finish is not to take what others need. */
+static void test_not_enough_memory(void **state) {
+        struct requests *t = restart(state, ARGUMENTS("--max-bytes", "1000T"));
+        struct wire *w = &t->wire[0];
+        struct proto_create m = { .slot_size = UINT64_C(16) << 40, .n_slots = 8, .name = "a" };
+        long before = sysconf(_SC_AVPHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+
+        wire_header(w, &m, PROTO_OP_CREATE, 0);
+        wire_send(w, &m, sizeof(m), NULL, 0);
+        while (!wire_pending(w))
+                if (before - sysconf(_SC_AVPHYS_PAGES) > (long)(UINT64_C(4) << 30) / page) {
+                        fixture_kill(t->daemon); /* before it has all there is, and others pay for it */
+                        fail_msg("it takes the memory that there is before it says that there is not enough");
+                }
+        assert_int_equal(wire_reply(w), -ENOMEM);
+        wire_assert_text(w, "memory", "a");
+        assert_int_equal(wire_stat(w, "a"), -ENOENT);
+}
+
 static void test_huge_pages_that_are_not_there(void **state) {
         struct requests *t = *state;
         struct proto_create m = { .slot_size = 64 << 20, .n_slots = 64, .segment_flags = PROTO_SEGMENT_HUGE };
@@ -1253,6 +1272,7 @@ int main(void) {
                 TEST(test_a_creator_that_vanishes),
                 TEST(test_a_large_create_holds_up_nobody),
                 TEST(test_sparse_beyond_the_memory),
+                TEST(test_not_enough_memory),
                 TEST(test_huge_pages_that_are_not_there),
                 TEST(test_huge_pages),
                 TEST(test_notices_of_comings_and_goings),
