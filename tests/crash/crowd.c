@@ -12,7 +12,7 @@
 
 #define PATIENCE 60000 /* ms */
 #define SMALLEST 16u   /* bytes: checksum and number */
-#define ASLEEP_MS 5000 /* with a frame there; one that was woken is up long before */
+#define LOOKS_APART_US 10000
 
 void *shared_new(size_t size) {
         void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -51,31 +51,48 @@ bool frame_is_whole(const void *data, size_t length) {
         return sum == XXH3_64bits_withSeed(p + 8, length - 8, length);
 }
 
-static uint64_t now_ms(void) {
-        struct timespec ts;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &ts);
-        return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 static bool sleeps_through(const struct presence *p, uint64_t segment, uint64_t sequence) {
         return atomic_load(&p->asleep) && atomic_load(&p->segment) == segment && atomic_load(&p->taken) < sequence;
 }
 
-/* After a flush, and nothing more is flushed until every reader that sleeps has had that frame. One that still sleeps
- * with it untaken after a long while has not been woken. */
+/* How often the process went off the processor, if it sleeps now; -1 if it does not. */
+static long sleeps_since(pid_t pid) {
+        long number, sum = 0;
+        bool asleep = false;
+        char path[64], line[256];
+        FILE *f;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+        f = fopen(path, "re");
+        if (!f)
+                return -1;
+        while (fgets(line, sizeof(line), f)) {
+                asleep = asleep || strncmp(line, "State:\tS", 8) == 0;
+                if (sscanf(line, "voluntary_ctxt_switches: %ld", &number) == 1 ||
+                    sscanf(line, "nonvoluntary_ctxt_switches: %ld", &number) == 1)
+                        sum += number;
+        }
+        (void)fclose(f);
+        return asleep ? sum : -1;
+}
+
+/* After a flush, and nothing more is flushed meanwhile: a reader that sleeps with that frame untaken at two looks, and
+ * has not run in between, was not woken; one that was would at least be ready to run. */
 static void look_for_sleepers(const struct member *m, uint64_t segment, uint64_t sequence) {
         for (unsigned i = 0; i < m->n_presences; i++) {
-                uint64_t end = now_ms() + ASLEEP_MS;
+                const struct presence *p = &m->presences[i];
 
-                while (sleeps_through(&m->presences[i], segment, sequence)) {
-                        if (now_ms() >= end) {
-                                (void)fprintf(stderr, "reader %u sleeps, and frame %llu is there\n", i,
-                                              (unsigned long long)sequence);
-                                atomic_fetch_add(&m->tally->lost, 1);
-                                break;
-                        }
-                        (void)usleep(200);
+                for (unsigned looks = 0; looks < 100 && sleeps_through(p, segment, sequence); looks++) {
+                        pid_t pid = atomic_load(&p->pid);
+                        long before = looks < 10 ? -1 : sleeps_since(pid);
+
+                        (void)usleep(looks < 10 ? 200 : LOOKS_APART_US);
+                        if (before < 0 || !sleeps_through(p, segment, sequence) || sleeps_since(pid) != before)
+                                continue;
+                        (void)fprintf(stderr, "reader %u sleeps, and frame %llu is there\n", i,
+                                      (unsigned long long)sequence);
+                        atomic_fetch_add(&m->tally->lost, 1);
+                        break;
                 }
         }
 }
@@ -150,6 +167,7 @@ static struct shmd_reader *open_reader(struct shmd *conn, const struct member *m
         if (e)
                 give_up(m->tally, shmd_error(conn), e);
         if (m->presence) {
+                atomic_store(&m->presence->pid, getpid());
                 atomic_store(&m->presence->taken, 0);
                 atomic_store(&m->presence->segment, shmd_reader_info(r)->id);
         }

@@ -47,6 +47,7 @@ struct tally {
 struct presence {
         _Atomic uint64_t segment; /* id of the one that it has open; 0: none */
         _Atomic uint64_t taken;   /* sequence of its last frame there */
+        _Atomic pid_t pid;
         _Atomic bool asleep;
 };
 
