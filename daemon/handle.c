@@ -36,6 +36,8 @@ static void release_lock(const struct segment *s, uint32_t id) {
 static void wake_writers(const struct segment *s) {
         struct slots slots = segment_slots(s);
 
+        /* Who is about to sleep on the value that there was must not. */
+        atomic_fetch_add(&slots_header(&slots)->lock_wakes, 1);
         (void)syscall(SYS_futex, &slots_header(&slots)->lock_wakes, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 

@@ -47,7 +47,7 @@
 
 #define SLOTS_RETRIES 20000 /* a reader's attempts to hold the newest frame; an honest writer wins a handful in a row */
 
-#define SLOTS_ROUNDS 100 /* a writer's looks at slots that are all held; two that agree are enough */
+#define SLOTS_ROUNDS 100 /* a writer's looks at slots that are all held, before it breaks a hold in any case */
 
 enum {
         SLOTS_E_LOCKED = 1,  /* another writer has the lock */

@@ -224,13 +224,26 @@ static int take(struct slots_writer *w, uint32_t slot, uint32_t *by) {
         return 0;
 }
 
-#define HASH_FACTOR UINT64_C(0x9e3779b97f4a7c15) /* odd, its bits all over the word */
-
 /* What one look at all slots has found. */
 struct round {
-        uint64_t blockers; /* a hash over who needs which frame: two rounds with the same one saw the same */
-        uint32_t oldest;   /* the slot with the oldest of those frames; UINT32_MAX: none */
+        uint32_t oldest; /* the slot with the oldest frame that somebody needs; UINT32_MAX: none */
+        bool twice;      /* one reader needed more than one of them */
+        uint64_t seen[LAYOUT_GROUPS_MAX * LAYOUT_READERS_MAX / 64 + 1]; /* who needed one */
 };
+
+/* Note that @by needs @slot. */
+static void note(struct round *round, const struct slots *s, uint32_t slot, uint32_t by) {
+        uint64_t bit = UINT64_C(1) << by % 64;
+
+        if (round->oldest == UINT32_MAX)
+                memset(round->seen, 0, sizeof(round->seen));
+        if (round->oldest == UINT32_MAX ||
+            atomic_load_explicit(&slots_slot(s, slot)->sequence, memory_order_relaxed) <
+                    atomic_load_explicit(&slots_slot(s, round->oldest)->sequence, memory_order_relaxed))
+                round->oldest = slot;
+        round->twice |= round->seen[by / 64] & bit;
+        round->seen[by / 64] |= bit;
+}
 
 /* Try every slot. Going round takes the oldest frame first, except where holds made us skip. */
 static int go_round(struct slots_writer *w, struct round *round) {
@@ -240,12 +253,11 @@ static int go_round(struct slots_writer *w, struct round *round) {
         /* With one slot there is nothing else to take; before the first frame nothing is the newest. */
         uint32_t newest = n > 1 && head != 0 ? slots_word_slot(head) : UINT32_MAX;
         uint32_t slot = atomic_load_explicit(&slots_header(s)->next_slot, memory_order_relaxed) % n;
-        uint64_t oldest = UINT64_MAX;
 
-        *round = (struct round){ .oldest = UINT32_MAX };
+        round->oldest = UINT32_MAX;
+        round->twice = false;
         for (uint32_t i = 0; i < n; i++, slot = slot + 1 < n ? slot + 1 : 0) {
                 uint32_t by;
-                uint64_t is;
                 int r;
 
                 if (slot == newest)
@@ -256,12 +268,8 @@ static int go_round(struct slots_writer *w, struct round *round) {
                 if (r != SLOTS_E_FULL)
                         return r;
                 w->met = true;
-                is = atomic_load_explicit(&slots_slot(s, slot)->sequence, memory_order_relaxed);
-                round->blockers = (round->blockers ^ slots_word(is, slot) ^ (uint64_t)by << 32) * HASH_FACTOR;
-                if (is < oldest) {
-                        oldest = is;
-                        round->oldest = slot;
-                }
+                if (!w->block)
+                        note(round, s, slot, by);
         }
         return SLOTS_E_FULL;
 }
@@ -272,7 +280,7 @@ static void forget_dead(struct slots_writer *w) {
 }
 
 int slots_begin(struct slots_writer *w) {
-        struct round round, last = { 0 };
+        struct round round;
 
         for (uint32_t i = 0; i < SLOTS_ROUNDS; i++) {
                 int r = go_round(w, &round);
@@ -281,12 +289,10 @@ int slots_begin(struct slots_writer *w) {
                         forget_dead(w);
                 if (w->block || r != SLOTS_E_FULL)
                         return r;
-                /* One look is no snapshot: a reader that moves on while we look from slot to slot may block two of
-                 * them. But readers only move forward, so who blocks the same frame in two rounds has done so in
-                 * between, and then every slot was held at once: there were too few. */
-                if (i > 0 && round.blockers == last.blockers)
+                /* One look is no snapshot: a reader that moves on while we look from slot to slot may be met at two of
+                 * them, with one free behind us. Where each was needed by another reader, there are too few slots. */
+                if (!round.twice)
                         break;
-                last = round;
         }
         /* Two slots or more leave at least one that is not the newest, so there is an oldest, unless the head is
          * garbage that another writer has put there. */
