@@ -234,7 +234,7 @@ int shmd_reader_copy(struct shmd_reader *r, unsigned which, void *buffer, size_t
                         return e;
                 same = f.sequence == r->slots.before;
                 fits = f.length <= size;
-                if (fits)
+                if (fits && f.length > 0) /* an empty frame needs no buffer */
                         memcpy(buffer, f.data, f.length);
                 if (frame) {
                         describe(frame, &f);
