@@ -1,100 +1,16 @@
 /*
  * interleave.h -- the slots' own code, cut at every access to shared memory.
  *
- * It is compiled into the test with atomics that call point() first. Jobs run as coroutines, and point() gives control
- * back to the test: so a test stops a writer or a reader before any access, lets another go on, or lets one die there.
- * Everything is sequentially consistent here, so this finds wrong orders of steps, not missing barriers.
+ * Jobs run as coroutines, and point() gives control back to the test: so a test stops a writer or a reader before any
+ * access, lets another go on, or lets one die there. Everything is sequentially consistent here, so this finds wrong
+ * orders of steps, not missing barriers.
  */
 #pragma once
 
 #include <ucontext.h>
 
 #include "tests/unit/arena.h"
-
-void point(void);
-
-static inline uint64_t load64(const _Atomic uint64_t *p) {
-        point();
-        return atomic_load(p);
-}
-
-static inline uint32_t load32(const _Atomic uint32_t *p) {
-        point();
-        return atomic_load(p);
-}
-
-static inline void store64(_Atomic uint64_t *p, uint64_t v) {
-        point();
-        atomic_store(p, v);
-}
-
-static inline void store32(_Atomic uint32_t *p, uint32_t v) {
-        point();
-        atomic_store(p, v);
-}
-
-static inline uint64_t and64(_Atomic uint64_t *p, uint64_t v) {
-        point();
-        return atomic_fetch_and(p, v);
-}
-
-static inline uint64_t or64(_Atomic uint64_t *p, uint64_t v) {
-        point();
-        return atomic_fetch_or(p, v);
-}
-
-static inline uint64_t add64(_Atomic uint64_t *p, uint64_t v) {
-        point();
-        return atomic_fetch_add(p, v);
-}
-
-static inline uint32_t add32(_Atomic uint32_t *p, uint32_t v) {
-        point();
-        return atomic_fetch_add(p, v);
-}
-
-static inline uint32_t swap32(_Atomic uint32_t *p, uint32_t v) {
-        point();
-        return atomic_exchange(p, v);
-}
-
-static inline bool cas32(_Atomic uint32_t *p, uint32_t *is, uint32_t v) {
-        point();
-        return atomic_compare_exchange_strong(p, is, v);
-}
-
-#undef atomic_load
-#undef atomic_load_explicit
-#undef atomic_store
-#undef atomic_store_explicit
-#undef atomic_fetch_and
-#undef atomic_fetch_or
-#undef atomic_fetch_add
-#undef atomic_fetch_add_explicit
-#undef atomic_exchange
-#undef atomic_exchange_explicit
-#undef atomic_compare_exchange_strong_explicit
-#undef atomic_compare_exchange_weak_explicit
-#define LOAD(p) \
-        _Generic((p), _Atomic uint64_t *: load64, const _Atomic uint64_t *: load64, _Atomic uint32_t *: load32, \
-                 const _Atomic uint32_t *: load32)(p)
-#define STORE(p, v) _Generic((p), _Atomic uint64_t * : store64, _Atomic uint32_t * : store32)(p, v)
-#define ADD(p, v) _Generic((p), _Atomic uint64_t * : add64, _Atomic uint32_t * : add32)(p, v)
-#define atomic_load(p) LOAD(p)
-#define atomic_load_explicit(p, order) LOAD(p)
-#define atomic_store(p, v) STORE(p, v)
-#define atomic_store_explicit(p, v, order) STORE(p, v)
-#define atomic_fetch_and(p, v) and64(p, v)
-#define atomic_fetch_or(p, v) or64(p, v)
-#define atomic_fetch_add(p, v) ADD(p, v)
-#define atomic_fetch_add_explicit(p, v, order) ADD(p, v)
-#define atomic_exchange(p, v) swap32(p, v)
-#define atomic_exchange_explicit(p, v, order) swap32(p, v)
-#define atomic_compare_exchange_strong_explicit(p, is, v, yes, no) cas32(p, is, v)
-#define atomic_compare_exchange_weak_explicit(p, is, v, yes, no) cas32(p, is, v)
-
-#include "proto/slots_reader.c"
-#include "proto/slots_writer.c"
+#include "tests/unit/point.h"
 
 #define INTERLEAVE_STACK 65536
 
@@ -113,8 +29,16 @@ static struct routine *running;
 
 static __attribute__((noinline, noreturn)) void jump(void **to) { __builtin_longjmp(to, 1); }
 
+/* gcc finds out which registers a function leaves alone, and its callers keep values there: but on the way back into a
+ * routine everybody else has been at them. */
+#if __has_attribute(noipa)
+#define UNKNOWN_TO_CALLERS __attribute__((noipa))
+#else
+#define UNKNOWN_TO_CALLERS __attribute__((noinline))
+#endif
+
 /* Outside a routine nothing is cut. */
-__attribute__((noinline)) void point(void) {
+UNKNOWN_TO_CALLERS void point(void) {
         struct routine *r = running;
 
         if (r) {
@@ -155,12 +79,13 @@ static __attribute__((noinline)) void routine_begin(struct routine *r) {
         (void)swapcontext(&unused, &context);
 }
 
-static __attribute__((noinline)) void routine_enter(struct routine *r) {
+static UNKNOWN_TO_CALLERS void routine_enter(struct routine *r) {
         running = r;
         if (__builtin_setjmp(r->test) == 0) {
                 if (r->begun)
                         jump(r->here);
                 routine_begin(r);
+                __asm__ volatile(""); /* no tail call: this frame is what r->test leads back to */
         }
 }
 
