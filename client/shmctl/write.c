@@ -119,7 +119,7 @@ static int publish(struct job *job, size_t limit, bool whole) {
 
         do
                 r = shmd_writer_begin(job->writer, &data, NULL, SHMD_FOREVER);
-        while (r == -EINTR); /* stopped and continued */
+        while (r == -EINTR); /* stopped and continued: epoll_wait() does not start again by itself */
         if (r < 0)
                 return report_handle(job->name, r);
         (void)sigprocmask(SIG_BLOCK, &job->signals, &before);
