@@ -264,14 +264,6 @@ int shmd_reader_data(struct shmd_reader *r, const void **data, size_t *size) {
 
 /* ---- events ----------------------------------------------------------------------------------------------------- */
 
-static void pause_cpu(void) {
-#if defined(__x86_64__) || defined(__i386__)
-        __builtin_ia32_pause();
-#elif defined(__aarch64__)
-        __asm__ volatile("isb");
-#endif
-}
-
 /* What there is to tell now, each but FRAME once. Return: a mask, 0, or -EIDRM. */
 static int collect(struct shmd_reader *r) {
         unsigned events = r->handle.events;
@@ -314,7 +306,7 @@ static bool look_out(struct shmd_reader *r, int64_t until) {
                         if (slots_fresh(&r->slots) ||
                             atomic_load_explicit(&h->epoch, memory_order_relaxed) != r->handle.epoch)
                                 return true;
-                        pause_cpu();
+                        patience_pause();
                 }
         } while (deadline_now() < until);
         return false;

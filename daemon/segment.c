@@ -184,6 +184,9 @@ void segment_rest(struct segment *s) {
         }
         s->group_indices = 0;
         fd_close(STEAL_FD(s->room));
+        /* What is asked for later is known now: nobody has it open. To map it for each look would cost an interrupt on
+         * every core that one of our threads was on. */
+        segment_newest(s, &s->rest_sequence, &s->rest_timestamp);
         mapping_deinit(&s->mapping);
 }
 
@@ -194,19 +197,11 @@ void segment_raise_epoch(struct segment *s) {
                 atomic_fetch_add(&slots_header(&slots)->epoch, 1);
 }
 
-void segment_newest(struct segment *s, uint64_t *sequence, uint64_t *timestamp) {
-        bool mapped = s->mapping.base != NULL;
-        struct slots slots;
+void segment_newest(const struct segment *s, uint64_t *sequence, uint64_t *timestamp) {
+        struct slots slots = segment_slots(s);
 
-        *sequence = 0;
-        *timestamp = 0;
-        if (segment_map(s) < 0)
-                return;
-        slots = segment_slots(s);
-        *sequence = slots_newest(&slots);
-        *timestamp = slots_newest_timestamp(&slots);
-        if (!mapped)
-                mapping_deinit(&s->mapping);
+        *sequence = slots.base ? slots_newest(&slots) : s->rest_sequence;
+        *timestamp = slots.base ? slots_newest_timestamp(&slots) : s->rest_timestamp;
 }
 
 uint64_t segment_allocated(const struct segment *s) {

@@ -60,6 +60,8 @@ struct segment {
         int fd;
         int room; /* block: the room bell, once somebody needs it */
         struct geometry geometry;
+        uint64_t rest_sequence; /* of the newest frame, while nobody has it open */
+        uint64_t rest_timestamp;
         struct mapping mapping;
         struct budget *budget;        /* borrowed; charged */
         struct worker *worker;        /* borrowed; takes the memory back */
@@ -127,8 +129,8 @@ void segment_rest(struct segment *s);
 /* After notices were sent: let those who look at the header find them. */
 void segment_raise_epoch(struct segment *s);
 
-/* Sequence and timestamp of the newest frame. Zeros where the memory cannot be looked at. */
-void segment_newest(struct segment *s, uint64_t *sequence, uint64_t *timestamp);
+/* Sequence and timestamp of the newest frame. */
+void segment_newest(const struct segment *s, uint64_t *sequence, uint64_t *timestamp);
 
 /* Bytes of memory behind it now. */
 uint64_t segment_allocated(const struct segment *s);

@@ -161,6 +161,9 @@ struct slots_writer {
         uint32_t slot; /* between begin and flush: the slot being written */
 };
 
+/* Before slots_lock(): fetch what slots_begin() will most likely look at, the entries of the first readers. */
+void slots_expect(const struct slots_writer *w);
+
 /**
  * slots_begin() - pick a slot for the next frame; the caller has the lock
  * @w: the writer; receives the slot

@@ -279,6 +279,13 @@ static void forget_dead(struct slots_writer *w) {
                 memset(w->groups[i].dead, 0, sizeof(w->groups[i].dead));
 }
 
+void slots_expect(const struct slots_writer *w) {
+        /* The few readers that most segments have; of many, the hardware sees the pattern. */
+        for (uint32_t i = 0; i < w->n_groups; i++)
+                for (uint32_t e = 0; e < 4 && w->groups[i].table && w->groups[i].binding; e++)
+                        __builtin_prefetch(&w->groups[i].table->reader[e]);
+}
+
 int slots_begin(struct slots_writer *w) {
         struct round round;
 

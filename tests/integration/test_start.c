@@ -54,7 +54,7 @@ static int setup(void **state) {
 }
 
 static const char *path(const struct start *s, const char *name) {
-        static char paths[64][256];
+        static char paths[64][1024];
         static unsigned next;
         char *p = paths[next++ % 64];
 
