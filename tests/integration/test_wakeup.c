@@ -428,10 +428,14 @@ static void wait_in_crowd(int fd, void *data) {
                         for (int i = 0; i < m; i++) {
                                 struct shmd_reader *r = readers[got[i].data.u32];
                                 struct shmd_frame f;
-                                int e = shmd_reader_next(r, &f);
+                                int e, armed = 0;
 
-                                if (e == -EAGAIN) { /* a notice: another reader has come */
-                                        CHILD_EQUAL(shmd_reader_arm(r), 0);
+                                /* A notice wakes, too: another reader has come. The frame may come while we arm. */
+                                do
+                                        e = shmd_reader_next(r, &f);
+                                while (e == -EAGAIN && (armed = shmd_reader_arm(r)) == SHMD_EVENT_FRAME);
+                                if (e == -EAGAIN) {
+                                        CHILD_EQUAL(armed, 0);
                                         continue;
                                 }
                                 CHILD_EQUAL(e, 0);
