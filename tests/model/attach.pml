@@ -104,7 +104,10 @@ inline begin() {
                 :: is == 0 -> break
                 :: else
                 fi;
-                look(s, is);
+                if
+                :: look(s, is)
+                :: needed = false /* the first look is left out where the last search met nobody */
+                fi;
                 if
                 :: !needed ->
                         sequence[s] = CLAIMED + is;

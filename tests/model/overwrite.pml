@@ -118,7 +118,10 @@ again:          /* slots_begin(), go_round(); what only the writer stores it may
                         :: is == 0 || is >= CLAIMED -> break /* !is_frame() */
                         :: else
                         fi;
-                        is_held(s, is);
+                        if
+                        :: is_held(s, is)
+                        :: held = false /* the first look is left out where the last search met nobody */
+                        fi;
 #ifdef LOOK_BEFORE_CLAIM
                         if
                         :: !held -> is_held(s, is)
