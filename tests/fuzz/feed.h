@@ -63,6 +63,13 @@ static inline uint64_t feed_u64(struct feed *f) {
 /* @n is 256 at most. */
 static inline uint32_t feed_below(struct feed *f, uint32_t n) { return feed_u8(f) % n; }
 
+/* What is wrong about something: bits, and three times out of four none. */
+static inline uint8_t feed_wrong(struct feed *f) {
+        uint8_t often = feed_u8(f);
+
+        return often < 192 ? 0 : feed_u8(f);
+}
+
 /* The first part of an input as one of its own; a byte says how long it is, in 256ths of what is left. */
 static inline struct feed feed_split(struct feed *f) {
         size_t part = feed_u8(f);

@@ -167,16 +167,20 @@ static void name(struct feed *f, char *to, size_t size) {
         uint8_t which = feed_u8(f);
 
         memset(to, 0, size);
-        if (which < 160)
-                memcpy(to, names[which % 12], strlen(names[which % 12]));
+        if (which < 128) /* few of them, so that they meet */
+                memcpy(to, names[which % 2], 1);
         else if (which < 192)
-                memset(to, "ab/*"[which % 4], which < 176 ? size - 1 : size);
+                memcpy(to, names[which % 12], strlen(names[which % 12]));
+        else if (which < 224)
+                memset(to, "ab/*"[which % 4], which < 208 ? size - 1 : size);
         else
                 feed_bytes(f, to, 1 + which % 16);
 }
 
 /* A request as it should be, of numbers that may be anything. Return: its size. */
-static size_t request(struct feed *f, union proto_any *m, uint32_t op) {
+static size_t request(struct feed *f, union proto_any *m, uint16_t op) {
+        uint8_t odd;
+
         memset(m, 0, sizeof(*m));
         switch (op) {
         case PROTO_OP_HELLO:
@@ -185,19 +189,24 @@ static size_t request(struct feed *f, union proto_any *m, uint32_t op) {
                 name(f, m->hello.client, sizeof(m->hello.client));
                 break;
         case PROTO_OP_CREATE:
-                m->create.slot_size = number(f);
-                m->create.n_slots = (uint32_t)number(f);
-                m->create.mode = (uint32_t)number(f);
-                m->create.policy = feed_u8(f) & 3;
-                m->create.segment_flags = feed_u8(f) & 11;
-                m->create.flags = feed_u8(f) & 3;
+                odd = feed_wrong(f);
+                m->create.slot_size = odd & 1 ? number(f) : 64;
+                m->create.n_slots = odd & 2 ? (uint32_t)number(f) : feed_u8(f) & 3;
+                m->create.mode = odd & 4 ? (uint32_t)number(f) : 0666 & ~(uint32_t)feed_u8(f);
+                m->create.policy = feed_u8(f) % (odd & 8 ? 4 : 3);
+                m->create.segment_flags = feed_u8(f) & (odd & 16 ? 11 : 3);
+                m->create.flags = odd & 32 ? feed_u8(f) & 3 : 0;
                 name(f, m->create.name, sizeof(m->create.name));
-                name(f, m->create.type, sizeof(m->create.type));
+                if (odd & 64)
+                        name(f, m->create.type, sizeof(m->create.type));
                 break;
         case PROTO_OP_OPEN:
-                m->open.access = 1 + feed_u8(f) % 3;
-                m->open.flags = feed_u8(f) & 3;
-                m->open.start = feed_u8(f) & 3;
+                odd = feed_wrong(f);
+                m->open.access = 1 + feed_u8(f) % (odd & 1 ? 3 : 2);
+                if (m->open.access == PROTO_ACCESS_READ || odd & 2) {
+                        m->open.flags = feed_u8(f) & 3;
+                        m->open.start = feed_u8(f) % (odd & 4 ? 4 : 3);
+                }
                 name(f, m->open.name, sizeof(m->open.name));
                 break;
         case PROTO_OP_STAT:
@@ -214,7 +223,7 @@ static size_t request(struct feed *f, union proto_any *m, uint32_t op) {
                 feed_bytes(f, m, 64);
                 break;
         }
-        return message_request_size((uint16_t)op);
+        return message_request_size(op);
 }
 
 static int descriptor(uint8_t kind) {
@@ -231,8 +240,14 @@ static int descriptor(uint8_t kind) {
 /* A request, with something about it wrong if the input says so. */
 static void ask(struct client *c, struct feed *f) {
         union proto_any *m = (union proto_any *)(void *)buffer;
-        uint8_t wrong = feed_u8(f); /* mostly nothing */
-        uint32_t op = feed_u8(f) % (PROTO_OP_REQUESTS + 1);
+        uint8_t wrong = feed_wrong(f);
+        static const uint16_t ops[] = {
+                PROTO_OP_CREATE, PROTO_OP_OPEN,     PROTO_OP_OPEN,
+                PROTO_OP_OPEN,   PROTO_OP_STAT,     PROTO_OP_LIST,
+                PROTO_OP_REMOVE, PROTO_OP_OPEN,     0,
+                PROTO_OP_CREATE, PROTO_OP_REQUESTS, PROTO_OP_HELLO,
+        };
+        uint16_t op = ops[feed_u8(f) % 12];
         size_t size;
         uint32_t n_fds = op == PROTO_OP_OPEN;
         uint8_t kind = 2;
@@ -253,7 +268,7 @@ static void ask(struct client *c, struct feed *f) {
                 memset(buffer + size, feed_u8(f) & 1, more);
                 size += more;
         }
-        message_init(&m->header, (uint16_t)op, size, ++c->serial);
+        message_init(&m->header, op, size, ++c->serial);
         m->header.n_fds = n_fds;
         for (unsigned i = wrong & 8 ? feed_u8(f) & 7 : 0; i > 0; i--) {
                 size_t at = feed_u16(f);
@@ -314,7 +329,7 @@ static void step(struct feed *f) {
                 break;
         }
         /* Mostly at once, or what is sent comes to nothing when all leave. */
-        if (n)
+        if (n && (what & 15) > 5)
                 settle_down();
 }
 
