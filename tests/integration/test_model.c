@@ -376,7 +376,7 @@ static void stat_it(struct model *m, struct client *c) {
 }
 
 static void list_them(struct model *m, struct client *c, const char *pattern) {
-        const struct proto_list_reply *l = &c->wire.in.list;
+        const struct proto_list_reply *l = wire_page(&c->wire);
         uint32_t n = 0;
 
         assert_int_equal(wire_list(&c->wire, pattern, ""), 0);
@@ -490,7 +490,7 @@ static void test_ten_thousand_operations(void **state) {
                 assert_int_equal(wire_create(&w, name, BYTES_MAX / SEGMENTS_MAX - 4096, 1), 0);
         }
         assert_int_equal(wire_list(&w, "", ""), 0);
-        assert_int_equal(w.in.list.count, SEGMENTS_MAX);
+        assert_int_equal(wire_page(&w)->count, SEGMENTS_MAX);
         wire_close(&w);
 }
 

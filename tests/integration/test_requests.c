@@ -1034,7 +1034,7 @@ static void test_ephemeral(void **state) {
 
 /* All pages; checks that names grow. Return: how many. */
 static unsigned list(struct wire *w, const char *pattern, void (*each)(const struct proto_info *i, unsigned n)) {
-        const struct proto_list_reply *l = &w->in.list;
+        const struct proto_list_reply *l = wire_page(w);
         char last[PROTO_NAME_SIZE] = "";
         unsigned n = 0;
 
@@ -1092,9 +1092,9 @@ static void test_list_ten_thousand(void **state) {
         assert_int_equal(list(w, "none", NULL), 0);
         /* A page that begins behind a name that is not there. */
         assert_int_equal(wire_list(w, "", "list/05000x"), 0);
-        assert_string_equal(w->in.list.info[0].name, "list/05001");
+        assert_string_equal(wire_page(w)->info[0].name, "list/05001");
         assert_int_equal(wire_list(w, "", "zzz"), 0);
-        assert_int_equal(w->in.list.count, 0);
+        assert_int_equal(wire_page(w)->count, 0);
         /* Anything may be asked for. */
         assert_int_equal(wire_list(w, "[", ""), 0);
         assert_int_equal(wire_list(w, "\\", "\xff"), 0);
@@ -1116,7 +1116,7 @@ static void test_list_order_of_bytes(void **state) {
         for (unsigned i = 0; i < n; i++)
                 assert_int_equal(wire_create(&t->wire[0], names[i * 4 % n], 1, 1), 0);
         assert_int_equal(wire_list(&t->wire[0], "", ""), 0);
-        assert_int_equal(t->wire[0].in.list.count, n);
+        assert_int_equal(wire_page(&t->wire[0])->count, n);
         assert_int_equal(list(&t->wire[0], "", NULL), n);
         /* A star matches slashes. */
         assert_int_equal(list(&t->wire[0], "a*b", NULL), 2);
@@ -1169,8 +1169,8 @@ static void stranger_create(struct requests *t) {
         CHILD_EQUAL(wire_stat(&w, "writable"), -EACCES);
         CHILD_EQUAL(wire_create_as(&w, "writable", &m), 0);
         CHILD_EQUAL(wire_list(&w, "", ""), 0);
-        CHILD_EQUAL(w.in.list.count, 1);
-        CHILD_CHECK(strcmp(w.in.list.info[0].name, "readable") == 0);
+        CHILD_EQUAL(wire_page(&w)->count, 1);
+        CHILD_CHECK(strcmp(wire_page(&w)->info[0].name, "readable") == 0);
         CHILD_EQUAL(wire_open_segment(&w, "writable", PROTO_ACCESS_WRITE, 0, 0), 0);
         CHILD_EQUAL(wire_create_as(&w, "own", &m), 0);
         CHILD_EQUAL(wire_stat(&w, "own"), 0);

@@ -228,6 +228,8 @@ int wire_list(struct wire *w, const char *pattern, const char *after) {
         return wire_request(w, &m, NULL, 0);
 }
 
+const struct proto_list_reply *wire_page(const struct wire *w) { return (const void *)w->in.bytes; }
+
 /* ---- what came with an open ------------------------------------------------------------------------------------- */
 
 void wire_wait_state(struct wire *w) {

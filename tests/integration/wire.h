@@ -20,7 +20,6 @@ struct wire {
         struct packet packet; /* the newest message, with its descriptors */
         union {
                 union proto_any any;
-                struct proto_list_reply list;
                 uint64_t bytes[PROTO_MESSAGE_MAX / 8];
         } in;
         struct proto_users users; /* of the newest state notice */
@@ -85,8 +84,9 @@ int wire_open_segment(struct wire *w, const char *name, uint32_t access, uint32_
 int wire_stat(struct wire *w, const char *name);
 int wire_remove(struct wire *w, const char *name);
 
-/* One page, in w->in.list. */
+/* One page, in wire_page(). */
 int wire_list(struct wire *w, const char *pattern, const char *after);
+const struct proto_list_reply *wire_page(const struct wire *w);
 
 /* ---- what came with an open ------------------------------------------------------------------------------------- */
 
