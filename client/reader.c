@@ -321,9 +321,11 @@ static int wait_once(struct shmd_reader *r, int64_t begin, int64_t deadline) {
                 e = handle_look(&r->handle);
                 return e ? e : collect(r);
         }
-        e = shmd_reader_arm(r);
-        if (e)
-                return e;
+        /* What lies on the watch stays there: a stale edge ends the sleep early, and costs no more than to look for one
+         * first would each time. */
+        r->armed = slots_arm(&r->slots);
+        if (!r->armed)
+                return collect(r);
         e = handle_sleep(&r->handle, deadline_left(deadline, -1));
         disarm(r);
         return e ? e : collect(r);

@@ -273,7 +273,7 @@ bool slots_fresh(const struct slots_reader *r);
 
 /**
  * slots_arm() - announce that the reader is about to wait for its bell
- * @r: the reader, its stale edges taken off the watch
+ * @r: the reader
  *
  * Return: true if it may sleep; false if a frame came meanwhile (nothing is announced then).
  */

@@ -3,9 +3,9 @@
  *
  * Mirrors shmd_writer_flush() with slots_flush(), slots_unlock(), look_and_ring(), handle_look(), ring() and
  * slots_waiting(); shmd_writer_begin() and shmd_writer_cancel() as far as they look at the epoch; lock() where it
- * inherits, and recover(); wait_once() without its looking before it sleeps, shmd_reader_arm(), slots_arm(),
- * slots_fresh(), handle_sleep(), and (EVENT_LOOP) an event loop around shmd_reader_fd(). Of the daemon: a reader that opens (notice of its group to the writers, epoch, reply) and a writer
- * that has died (inherit, then notices to all).
+ * inherits, and recover(); wait_once() without its looking before it sleeps, slots_arm(), slots_fresh(), handle_sleep(),
+ * and (EVENT_LOOP) shmd_reader_arm() with an event loop around shmd_reader_fd(). Of the daemon: a reader that opens
+ * (notice of its group to the writers, epoch, reply) and a writer that has died (inherit, then notices to all).
  *
  * A watch: an edge stays until epoll_wait() takes it off, a bell's counter is never 0. A socket in it is readable as
  * long as a notice lies there. The second writer may die anywhere, also with the lock.
@@ -202,8 +202,8 @@ proctype reader(byte r) {
         seen[r] = cursor;
         do
         :: true ->
-rearm:          /* shmd_reader_arm() */
-#ifndef EDGE_OFF_AFTER_ARM
+rearm:          /* shmd_reader_arm(), or wait_once(), which leaves stale edges where they are */
+#if defined(EVENT_LOOP) && !defined(EDGE_OFF_AFTER_ARM)
                 atomic { edge[r] = false; notice[r] = false }; /* epoll_wait(), and the notices are read */
 #endif
                 if
