@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/command.h"
 #include "daemon/log.h"
 #include "daemon/memory.h"
 #include "daemon/options.h"
@@ -29,9 +30,10 @@ static int run(const struct options *options) {
 }
 
 int main(int argc, char **argv) {
+        char text[OPTIONS_TEXT_SIZE];
         struct options options;
         int status;
-        int r = options_parse(&options, argc, argv);
+        int r = command_parse(&options, argc, argv, text, sizeof(text));
 
         switch (r) {
         case 0:
@@ -41,6 +43,7 @@ int main(int argc, char **argv) {
                 status = EXIT_SUCCESS;
                 break;
         case OPTIONS_E_WRONG:
+                (void)fprintf(stderr, "shmd: %s\n", text);
                 status = EXIT_USAGE;
                 break;
         default:

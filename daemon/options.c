@@ -2,8 +2,7 @@
 #include "daemon/options.h"
 
 #include <errno.h>
-#include <getopt.h>
-#include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,47 +13,19 @@
 #define MAX_SEGMENTS 16384
 #define MAX_CLIENTS 4096
 
-enum {
-        OPTION_SOCKET = 256,
-        OPTION_MAX_SEGMENTS,
-        OPTION_MAX_BYTES,
-        OPTION_MAX_SEGMENT_BYTES,
-        OPTION_MAX_CLIENTS,
-        OPTION_LOG_LEVEL,
-        OPTION_HELP,
-        OPTION_VERSION,
+#define HELP_COLUMN 28
+#define STRING(x) #x
+#define STRING_OF(macro) STRING(macro)
+
+struct kind {
+        const char *name;
+        const char *argument; /* what --help calls the value */
+        const char *help;     /* lines */
+        int (*take)(void *member, const char *name, const char *value, char *text, size_t size);
+        size_t member;
 };
 
-static const struct option long_options[] = {
-        { "socket", required_argument, NULL, OPTION_SOCKET },
-        { "max-segments", required_argument, NULL, OPTION_MAX_SEGMENTS },
-        { "max-bytes", required_argument, NULL, OPTION_MAX_BYTES },
-        { "max-segment-bytes", required_argument, NULL, OPTION_MAX_SEGMENT_BYTES },
-        { "max-clients", required_argument, NULL, OPTION_MAX_CLIENTS },
-        { "log-level", required_argument, NULL, OPTION_LOG_LEVEL },
-        { "help", no_argument, NULL, OPTION_HELP },
-        { "version", no_argument, NULL, OPTION_VERSION },
-        { 0 },
-};
-
-static void print_help(void) {
-        printf("Usage: shmd [OPTION]...\n"
-               "Hand out named shared memory segments to the clients of a socket, until SIGTERM or SIGINT.\n"
-               "\n"
-               "  --socket PATH             listen here; otherwise in the directory $RUNTIME_DIRECTORY,\n"
-               "                            $XDG_RUNTIME_DIR/shmd or /run/shmd, as " SOCKET_NAME "\n"
-               "  --max-segments N          segments there may be (%d)\n"
-               "  --max-bytes SIZE          bytes that all of them may have (3/4 of the memory that the\n"
-               "                            service may use)\n"
-               "  --max-segment-bytes SIZE  bytes that one of them may have (no limit of its own)\n"
-               "  --max-clients N           connections there may be (%d)\n"
-               "  --log-level LEVEL         error, warning, notice, info or debug (info)\n"
-               "  --help                    print this\n"
-               "  --version                 print the version\n"
-               "\n"
-               "SIZE is in bytes, or with K, M, G or T behind it in units of 1024, 1024^2 and so on.\n",
-               MAX_SEGMENTS, MAX_CLIENTS);
-}
+/* ---- kinds of values -------------------------------------------------------------------------------------------- */
 
 /* Return: false if it is not a number from 1 up, with nothing behind it (or, @scaled, a unit). */
 static bool parse_number(uint64_t *out, const char *text, bool scaled) {
@@ -80,96 +51,133 @@ static bool parse_number(uint64_t *out, const char *text, bool scaled) {
         return true;
 }
 
-/* Return: 0 or OPTIONS_E_WRONG. */
-static int take_number(uint64_t *out, const char *option, const char *text, bool scaled) {
-        if (parse_number(out, text, scaled))
+static int take_number(void *member, const char *name, const char *value, char *text, size_t size) {
+        if (parse_number(member, value, false))
                 return 0;
-        (void)fprintf(stderr, "shmd: --%s is '%s': it must be a number from 1 up%s\n", option, text,
-                      scaled ? ", with K, M, G or T behind it or nothing" : "");
+        (void)snprintf(text, size, "%s is '%s': it must be a number from 1 up", name, value);
         return OPTIONS_E_WRONG;
 }
 
-/* Where the socket is unless --socket says otherwise. NULL: no memory. */
-static char *default_socket(void) {
-        const char *directory = getenv("RUNTIME_DIRECTORY");
-        char *path = NULL;
-        int r;
-
-        if (directory && *directory) {
-                /* systemd separates several by colons. */
-                r = asprintf(&path, "%.*s/" SOCKET_NAME, (int)strcspn(directory, ":"), directory);
-        } else {
-                directory = getenv("XDG_RUNTIME_DIR");
-                r = asprintf(&path, "%s/shmd/" SOCKET_NAME, directory && *directory ? directory : "/run");
-        }
-        return r < 0 ? NULL : path;
+static int take_size(void *member, const char *name, const char *value, char *text, size_t size) {
+        if (parse_number(member, value, true))
+                return 0;
+        (void)snprintf(text, size, "%s is '%s': it must be a number from 1 up, with K, M, G or T behind it or nothing",
+                       name, value);
+        return OPTIONS_E_WRONG;
 }
 
-static int take(struct options *o, int option, const char *name, const char *value) {
-        switch (option) {
-        case OPTION_SOCKET:
-                if (!*value) {
-                        (void)fprintf(stderr, "shmd: --socket is empty: it must be the path of a socket\n");
-                        return OPTIONS_E_WRONG;
-                }
-                free(o->socket);
-                o->socket = strdup(value);
-                return o->socket ? 0 : -ENOMEM;
-        case OPTION_MAX_SEGMENTS:
-                return take_number(&o->max_segments, name, value, false);
-        case OPTION_MAX_BYTES:
-                return take_number(&o->max_bytes, name, value, true);
-        case OPTION_MAX_SEGMENT_BYTES:
-                return take_number(&o->max_segment_bytes, name, value, true);
-        case OPTION_MAX_CLIENTS:
-                return take_number(&o->max_clients, name, value, false);
-        case OPTION_LOG_LEVEL:
-                o->log_level = log_level(value);
-                if (o->log_level >= 0)
-                        return 0;
-                (void)fprintf(stderr, "shmd: --log-level is '%s': it must be error, warning, notice, info or debug\n",
-                              value);
-                return OPTIONS_E_WRONG;
-        case OPTION_HELP:
-                print_help();
-                return OPTIONS_E_DONE;
-        case OPTION_VERSION:
-                printf("shmd %s\n", SHMD_VERSION);
-                return OPTIONS_E_DONE;
-        default:
-                /* getopt_long() has said what is wrong. */
-                (void)fprintf(stderr, "Try 'shmd --help'.\n");
+static int take_path(void *member, const char *name, const char *value, char *text, size_t size) {
+        char **path = member;
+        char *copy;
+
+        if (!*value) {
+                (void)snprintf(text, size, "%s is empty: it must be a path", name);
                 return OPTIONS_E_WRONG;
         }
+        copy = strdup(value);
+        if (!copy)
+                return -ENOMEM;
+        free(*path);
+        *path = copy;
+        return 0;
 }
 
-int options_parse(struct options *o, int argc, char **argv) {
-        int option;
-        int index = 0;
+static int take_level(void *member, const char *name, const char *value, char *text, size_t size) {
+        int level = log_level(value);
 
+        if (level >= 0) {
+                *(int *)member = level;
+                return 0;
+        }
+        (void)snprintf(text, size, "%s is '%s': it must be error, warning, notice, info or debug", name, value);
+        return OPTIONS_E_WRONG;
+}
+
+/* ---- all of them ------------------------------------------------------------------------------------------------ */
+
+static const struct kind kinds[OPTIONS] = {
+        [OPTION_SOCKET] = { "socket", "PATH",
+                            "listen here; otherwise in the directory $RUNTIME_DIRECTORY,\n"
+                            "$XDG_RUNTIME_DIR/shmd or /run/shmd, as " SOCKET_NAME,
+                            take_path, offsetof(struct options, socket) },
+        [OPTION_MAX_SEGMENTS] = { "max-segments", "N", "segments there may be (" STRING_OF(MAX_SEGMENTS) ")",
+                                  take_number, offsetof(struct options, max_segments) },
+        [OPTION_MAX_BYTES] = { "max-bytes", "SIZE",
+                               "bytes that all of them may have (3/4 of the memory that the\n"
+                               "service may use)",
+                               take_size, offsetof(struct options, max_bytes) },
+        [OPTION_MAX_SEGMENT_BYTES] = { "max-segment-bytes", "SIZE",
+                                       "bytes that one of them may have (no limit of its own)", take_size,
+                                       offsetof(struct options, max_segment_bytes) },
+        [OPTION_MAX_CLIENTS] = { "max-clients", "N", "connections there may be (" STRING_OF(MAX_CLIENTS) ")",
+                                 take_number, offsetof(struct options, max_clients) },
+        [OPTION_LOG_LEVEL] = { "log-level", "LEVEL", "error, warning, notice, info or debug (info)", take_level,
+                               offsetof(struct options, log_level) },
+};
+
+void options_init(struct options *o) {
         *o = (struct options){
                 .max_segments = MAX_SEGMENTS,
                 .max_segment_bytes = UINT64_MAX,
                 .max_clients = MAX_CLIENTS,
                 .log_level = LOG_INFO,
         };
-        while ((option = getopt_long(argc, argv, "", long_options, &index)) >= 0) {
-                int r = take(o, option, long_options[index].name, optarg);
-
-                if (r)
-                        return r;
-        }
-        if (optind < argc) {
-                (void)fprintf(stderr, "shmd: '%s' is one word too many: there are only options, see 'shmd --help'\n",
-                              argv[optind]);
-                return OPTIONS_E_WRONG;
-        }
-        if (!o->socket)
-                o->socket = default_socket();
-        return o->socket ? 0 : -ENOMEM;
 }
 
 void options_deinit(struct options *o) {
         free(o->socket);
         o->socket = NULL;
+}
+
+const char *options_name(enum options_index option) { return kinds[option].name; }
+
+enum options_index options_find(const char *name) {
+        enum options_index i = 0;
+
+        while (i < OPTIONS && strcmp(kinds[i].name, name) != 0)
+                i++;
+        return i;
+}
+
+int options_set(struct options *o, enum options_index option, const char *value, char *text, size_t size) {
+        const struct kind *k = &kinds[option];
+
+        return k->take((char *)o + k->member, k->name, value, text, size);
+}
+
+void options_print(void) {
+        for (enum options_index i = 0; i < OPTIONS; i++) {
+                const char *line = kinds[i].help;
+                int used = printf("  --%s %s", kinds[i].name, kinds[i].argument);
+
+                if (used >= HELP_COLUMN) {
+                        printf("\n");
+                        used = 0;
+                }
+                for (; *line; used = 0) {
+                        int length = (int)strcspn(line, "\n");
+
+                        printf("%*s%.*s\n", HELP_COLUMN - used, "", length, line);
+                        line += length + (line[length] == '\n');
+                }
+        }
+}
+
+int options_complete(struct options *o) {
+        const char *directory = getenv("RUNTIME_DIRECTORY");
+        int r;
+
+        if (o->socket)
+                return 0;
+        if (directory && *directory) {
+                /* systemd separates several by colons. */
+                r = asprintf(&o->socket, "%.*s/" SOCKET_NAME, (int)strcspn(directory, ":"), directory);
+        } else {
+                directory = getenv("XDG_RUNTIME_DIR");
+                r = asprintf(&o->socket, "%s/shmd/" SOCKET_NAME, directory && *directory ? directory : "/run");
+        }
+        if (r >= 0)
+                return 0;
+        o->socket = NULL;
+        return -ENOMEM;
 }

@@ -1,12 +1,27 @@
-/* options.h -- what the command line says. */
+/*
+ * options.h -- what the daemon is told to do: every option there is, once for the command line and the configuration file.
+ *
+ * It does not know where a value comes from: see command.h and config.h.
+ */
 #pragma once
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+enum options_index {
+        OPTION_SOCKET,
+        OPTION_MAX_SEGMENTS,
+        OPTION_MAX_BYTES,
+        OPTION_MAX_SEGMENT_BYTES,
+        OPTION_MAX_CLIENTS,
+        OPTION_LOG_LEVEL,
+        OPTIONS, /* how many */
+};
+
+#define OPTIONS_TEXT_SIZE 512
+
 struct options {
-        char *socket; /* owned; where to listen if nobody passes a socket */
+        char *socket; /* owned; where to listen if nobody passes a socket; NULL: see options_socket() */
         uint64_t max_segments;
         uint64_t max_bytes; /* 0: to be derived from the memory */
         uint64_t max_segment_bytes;
@@ -16,15 +31,32 @@ struct options {
 
 enum {
         OPTIONS_E_DONE = 1, /* --help or --version: printed, nothing else is to be done */
-        OPTIONS_E_WRONG,    /* said so on stderr */
+        OPTIONS_E_WRONG,    /* a sentence says what, and what would be right */
 };
 
-/**
- * options_parse() - read the command line
- * @o: receives the options; options_deinit() them, whatever is returned
- *
- * Return: 0, OPTIONS_E_*, or a negative errno.
- */
-int options_parse(struct options *o, int argc, char **argv);
+/* What holds where nothing is said. */
+void options_init(struct options *o);
 
+/* Whatever it was filled with, or not. */
 void options_deinit(struct options *o);
+
+/* What an option is called, without dashes. */
+const char *options_name(enum options_index option);
+
+/* The option of that name, or OPTIONS. */
+enum options_index options_find(const char *name);
+
+/**
+ * options_set() - give an option a value
+ * @text: receives a sentence if that is wrong; it begins with the option's name
+ * @size: bytes of @text
+ *
+ * Return: 0, OPTIONS_E_WRONG, or a negative errno.
+ */
+int options_set(struct options *o, enum options_index option, const char *value, char *text, size_t size);
+
+/* Print what each is for, as --help does. */
+void options_print(void);
+
+/* Where to listen, if nothing is said: decided by the environment. Return: 0 or a negative errno. */
+int options_complete(struct options *o);

@@ -90,7 +90,8 @@ static _Noreturn void run_daemon(const struct private_daemon *d, int fd, unsigne
         (void)unsetenv("JOURNAL_STREAM");
         (void)snprintf(number[1], sizeof(number[1]), "%u", segments);
         (void)snprintf(number[2], sizeof(number[2]), "%u", clients);
-        (void)execl(path, path, "--max-segments", number[1], "--max-clients", number[2], (char *)NULL);
+        (void)execl(path, path, "--config", "/dev/null", "--max-segments", number[1], "--max-clients", number[2],
+                    (char *)NULL);
         fail("%s does not start", path);
 }
 

@@ -36,14 +36,14 @@ static void bind_notify(int *out, const char *path) {
 }
 
 static void run(const struct fixture *f, const char *notify, const char *const *arguments) {
-        /* Limits for which any machine has descriptors enough; the last of an option counts. */
-        const char *argv[ARGUMENTS_MAX + 10] = { "shmd",     "--log-level",    "warning",
-                                                 "--socket", f->socket,        "--max-clients",
-                                                 "1500",     "--max-segments", "1500" };
-        unsigned n = 9;
+        /* Limits for which any machine has descriptors enough, and no file of its own; the last of an option counts. */
+        const char *argv[ARGUMENTS_MAX + 12] = { "shmd",    "--config",       "/dev/null", "--log-level",
+                                                 "warning", "--socket",       f->socket,   "--max-clients",
+                                                 "1500",    "--max-segments", "1500" };
+        unsigned n = 11;
 
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        while (arguments && *arguments && n < ARGUMENTS_MAX + 9)
+        while (arguments && *arguments && n < ARGUMENTS_MAX + 11)
                 argv[n++] = *arguments++;
         (void)setenv("NOTIFY_SOCKET", notify, 1);
         (void)execv(SHMD_BIN_DIR "/shmd", (char *const *)(uintptr_t)argv);

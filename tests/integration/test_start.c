@@ -87,7 +87,7 @@ static int teardown(void **state) {
 static struct daemon *run_with(struct start *s, int i, const char *const *environment, const char *const *arguments,
                                void (*prepare)(void *data), void *data) {
         struct daemon *d = &s->daemons[i];
-        const char *argv[32] = { "shmd" };
+        const char *argv[32] = { "shmd", "--config", "/dev/null" };
         const char *envp[32] = { NULL };
         char notify[128], asan[256];
         unsigned n = 0;
@@ -106,7 +106,7 @@ static struct daemon *run_with(struct start *s, int i, const char *const *enviro
         }
         while (environment && *environment)
                 envp[n++] = *environment++;
-        for (n = 1; arguments && *arguments;)
+        for (n = 3; arguments && *arguments;)
                 argv[n++] = *arguments++;
         (void)fflush(NULL);
         d->pid = fork();
@@ -482,13 +482,50 @@ static void test_wrong_arguments(void **state) {
         assert_clean(s);
 }
 
+static __attribute__((format(printf, 2, 3))) void write_file(const char *file, const char *format, ...) {
+        FILE *f = fopen(file, "we");
+        va_list args;
+
+        assert_non_null(f);
+        va_start(args, format);
+        assert_true(vfprintf(f, format, args) > 0);
+        va_end(args);
+        assert_int_equal(fclose(f), 0);
+}
+
+static void test_a_configuration_file(void **state) {
+        struct start *s = *state;
+        struct daemon *d;
+
+        write_file(path(s, "conf"), "[shmd]\nmax-segments = 1\nlog-level = error\nsocket = %s\n", path(s, "sock"));
+        /* The command line stands above it. */
+        d = run(s, 0, NULL, WORDS("--log-level", "info", "--config", path(s, "conf")));
+        ready(s, d);
+        serves(s, path(s, "sock"));
+        assert_int_equal(wire_create(&s->wire, "one", 1, 1), 0);
+        assert_int_equal(wire_create(&s->wire, "two", 1, 1), -ENOSPC);
+        stop(d, SIGTERM);
+        assert_non_null(strstr(d->text, "ready: 1 segments"));
+}
+
+static void test_wrong_configuration_files(void **state) {
+        struct start *s = *state;
+
+        ends_with(run(s, 0, NULL, WORDS("--config", path(s, "none"))), 2, WORDS(path(s, "none"), "No such file"));
+        ends_with(run(s, 0, NULL, WORDS("--config", s->directory)), 2, WORDS(s->directory, "Is a directory"));
+        ends_with(run(s, 0, NULL, WORDS("--config", "")), 2, WORDS("--config", "empty"));
+        write_file(path(s, "conf"), "# no number\n\n[shmd]\nmax-clients = many\n");
+        ends_with(run(s, 0, NULL, WORDS("--config", path(s, "conf"), "--max-clients", "3")), 2,
+                  WORDS("conf:4: max-clients is 'many'", "number from 1 up"));
+}
+
 static void test_help_and_version(void **state) {
         struct start *s = *state;
         struct daemon *d = run(s, 0, NULL, WORDS("--help"));
 
         ends_with(d, 0,
                   WORDS("usage", "--socket", "--max-segments", "--max-bytes", "--max-segment-bytes", "--max-clients",
-                        "--log-level", "--help", "--version"));
+                        "--log-level", "--config", "shmd.conf", "--help", "--version"));
         for (const char *line = d->text, *end; *line; line = end + 1) {
                 end = strchr(line, '\n');
                 assert_non_null(end);
@@ -548,7 +585,7 @@ static void pass(void *data) {
         (void)snprintf(text, sizeof(text), "%d", p->n);
         (void)setenv("LISTEN_FDS", text, 1);
         (void)setenv("NOTIFY_SOCKET", getenv("TEST_NOTIFY"), 1);
-        (void)execl(SHMD_BIN_DIR "/shmd", "shmd", "--socket", getenv("TEST_SOCKET"), NULL);
+        (void)execl(SHMD_BIN_DIR "/shmd", "shmd", "--config", "/dev/null", "--socket", getenv("TEST_SOCKET"), NULL);
         _exit(127);
 }
 
@@ -648,6 +685,8 @@ int main(void) {
                 TEST(test_a_directory_that_is_not_there),
                 TEST(test_a_directory_that_may_not_be_written),
                 TEST(test_wrong_arguments),
+                TEST(test_a_configuration_file),
+                TEST(test_wrong_configuration_files),
                 TEST(test_help_and_version),
                 TEST(test_numbers_with_units),
                 TEST(test_levels),

@@ -55,7 +55,7 @@ pid_t broker_start(struct crew *crew, const char *dir, char *why, size_t size) {
         if (pid == 0) {
                 if (dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0)
                         _exit(1);
-                (void)execl(program, program, "--socket", path, (char *)NULL);
+                (void)execl(program, program, "--config", "/dev/null", "--socket", path, (char *)NULL);
                 (void)dprintf(fd, "%s: %s\n", program, strerror(errno));
                 _exit(1);
         }
