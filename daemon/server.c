@@ -6,10 +6,10 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 
 #include "daemon/connection.h"
+#include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/mapping.h"
 #include "daemon/memory.h"
@@ -104,21 +104,6 @@ static struct event_base *make_base(void) {
                 base = event_base_new_with_config(config);
         event_config_free(config);
         return base;
-}
-
-/* Descriptors under way count against the soft limit, too. */
-static void raise_limit(const struct options *options) {
-        struct rlimit limit;
-
-        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-                return;
-        limit.rlim_cur = limit.rlim_max;
-        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-                log_warning("cannot raise the limit of descriptors: %s", strerror(errno));
-        if (limit.rlim_max < options->max_segments + options->max_clients)
-                log_notice("the limit of descriptors is %ju: too few for %" PRIu64 " segments and %" PRIu64
-                           " clients at once (LimitNOFILE=, ulimit -n)",
-                           (uintmax_t)limit.rlim_max, options->max_segments, options->max_clients);
 }
 
 static int handle_signals(struct server *server) {
@@ -216,7 +201,8 @@ int server_run(const struct options *options) {
         struct server server = { .options = options };
         int r;
 
-        raise_limit(options);
+        server.store_max = limits_store();
+        limits_raise(options);
         server.base = make_base();
         server.buffer = malloc(PROTO_MESSAGE_MAX);
         if (!server.base || !server.buffer) {

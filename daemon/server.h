@@ -9,6 +9,7 @@
 #include <event2/event_struct.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "daemon/budget.h"
 #include "daemon/listener.h"
@@ -27,6 +28,7 @@ TAILQ_HEAD(connection_queue, connection);
 
 struct server {
         const struct options *options; /* borrowed */
+        uint64_t store_max;            /* descriptors that systemd keeps; see limits.h */
         struct event_base *base;
         struct event deferred; /* the end of the turn */
         struct event ends[2];  /* SIGTERM, SIGINT */
