@@ -1,0 +1,275 @@
+/* request_create.c -- making a segment, or finding that there is one that fits. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/allocation.h"
+#include "daemon/connection.h"
+#include "daemon/log.h"
+#include "daemon/memory.h"
+#include "daemon/request_handler.h"
+#include "daemon/segment.h"
+#include "daemon/server.h"
+
+/* An allocation that goes on while the loop does other things. */
+struct creation {
+        struct allocation allocation;
+        struct server *server;
+        struct segment *segment; /* a reference */
+        struct request *request; /* NULL: its client is gone */
+};
+
+static const char *policy_name(uint32_t policy) { return policy == PROTO_POLICY_BLOCK ? "block" : "overwrite"; }
+
+static const char *flags_name(uint32_t flags, char *text, size_t size) {
+        (void)snprintf(text, size, "%s%s%s", flags & PROTO_SEGMENT_EPHEMERAL ? " ephemeral" : "",
+                       flags & PROTO_SEGMENT_SPARSE ? " sparse" : "", flags & PROTO_SEGMENT_HUGE ? " huge" : "");
+        return text[0] ? text + 1 : "none";
+}
+
+struct sentence {
+        size_t used;
+        char text[PROTO_TEXT_SIZE];
+};
+
+/* What does not fit any more is left out. */
+static __attribute__((format(printf, 2, 3))) void add(struct sentence *s, const char *format, ...) {
+        va_list args;
+        int n;
+
+        va_start(args, format);
+        n = vsnprintf(s->text + s->used, sizeof(s->text) - s->used, format, args);
+        va_end(args);
+        s->used += (size_t)n;
+        if (s->used >= sizeof(s->text))
+                s->used = sizeof(s->text) - 1;
+}
+
+/* A type as it may be shown: it is somebody's bytes. Long ones are cut. */
+static const char *type_shown(const char *type, char *text, size_t size) {
+        (void)snprintf(text, size, "%s", type);
+        for (char *p = text; *p; p++)
+                if (*p < ' ' || *p > '~')
+                        *p = '?';
+        if (strlen(type) >= size)
+                memcpy(text + size - 4, "...", 4);
+        return text;
+}
+
+/* Name every parameter in which the request contradicts the segment. */
+static bool contradicts(const struct segment *s, const struct proto_create *m, struct sentence *out) {
+        size_t before;
+        char has[64];
+        char wants[64];
+
+        add(out, "%s exists and is another one: ", s->name);
+        before = out->used;
+        if (m->slot_size && m->slot_size != s->geometry.slot_size)
+                add(out, "; slot size: it has %" PRIu64 ", you want %" PRIu64, s->geometry.slot_size, m->slot_size);
+        if (m->n_slots && m->n_slots != s->geometry.n_slots)
+                add(out, "; slots: it has %" PRIu32 ", you want %" PRIu32, s->geometry.n_slots, m->n_slots);
+        if (m->mode && m->mode != s->rule.mode)
+                add(out, "; mode: it has %04" PRIo32 ", you want %04" PRIo32, s->rule.mode, m->mode);
+        if (m->policy && m->policy != s->policy)
+                add(out, "; policy: it has %s, you want %s", policy_name(s->policy), policy_name(m->policy));
+        if (m->segment_flags && m->segment_flags != s->flags)
+                add(out, "; flags: it has %s, you want %s", flags_name(s->flags, has, sizeof(has)),
+                    flags_name(m->segment_flags, wants, sizeof(wants)));
+        if (m->type[0] && strcmp(m->type, s->type) != 0)
+                add(out, "; type: it has '%s', you want '%s'", type_shown(s->type, has, sizeof(has)),
+                    type_shown(m->type, wants, sizeof(wants)));
+        if (out->used == before)
+                return false;
+        /* The first one needs no semicolon. */
+        if (out->used > before + 2)
+                memmove(out->text + before, out->text + before + 2, out->used - before - 1);
+        return true;
+}
+
+static void create_existing(struct request *r, struct segment *s) {
+        const struct proto_create *m = &r->message.create;
+        const struct peer *peer = &r->connection->peer;
+        struct proto_created reply = { .id = s->id, .existed = 1 };
+        struct sentence sentence = { 0 };
+
+        if (m->flags & PROTO_CREATE_EXCLUSIVE)
+                request_fail(r, -EEXIST, "%s exists already", s->name);
+        else if (!access_may_read(&s->rule, peer) && !access_may_write(&s->rule, peer))
+                request_fail(r, -EACCES, "%s belongs to uid %u, mode %04o: you (uid %u) may neither read nor write it",
+                             s->name, s->rule.uid, s->rule.mode, peer->uid);
+        else if (contradicts(s, m, &sentence))
+                request_fail(r, -EEXIST, "%s", sentence.text);
+        else
+                request_finish(r, &reply.header, sizeof(reply));
+}
+
+/* The segment has its memory, or will not get it: tell the creator, if it is still there, and those who wait. */
+static void conclude(struct server *server, struct segment *s, struct request *r, int result) {
+        struct proto_created reply = { .id = s->id };
+
+        if (result == 0)
+                result = segment_finish(s);
+        registry_wake(&server->registry, s->name);
+        if (result == 0) {
+                log_write(LOG_INFO, &(struct log_about){ .segment = s->name, .peer = r ? &r->connection->peer : NULL },
+                          "%s created: %" PRIu32 " slots of %" PRIu64 " bytes, for uid %u, mode %04o", s->name,
+                          s->geometry.n_slots, s->geometry.slot_size, s->rule.uid, s->rule.mode);
+                if (r)
+                        request_finish(r, &reply.header, sizeof(reply));
+                return;
+        }
+        if (r && result == -ENOMEM && s->flags & PROTO_SEGMENT_HUGE)
+                request_fail(r, result,
+                             "%s needs %" PRIu64 " huge pages of 2 MiB, %" PRIu64
+                             " are free: raise vm.nr_hugepages or create it without huge pages",
+                             s->name, segment_allocation(s) / GEOMETRY_HUGE_PAGE,
+                             memory_huge_pages() + segment_allocated(s) / GEOMETRY_HUGE_PAGE);
+        else if (r && result == -ENOMEM)
+                request_fail(r, result, "there is not enough free memory for the %" PRIu64 " bytes of %s",
+                             segment_allocation(s), s->name);
+        else if (r)
+                request_fail_system(r, result, "allocate the segment's memory");
+        registry_remove(&server->registry, s);
+}
+
+static void on_allocated(struct allocation *a, int result) {
+        struct creation *creation = container_of(a, struct creation, allocation);
+        struct segment *s = creation->segment;
+        struct request *r = creation->request;
+
+        if (r)
+                r->creation = NULL;
+        else if (result == 0 && !registry_is_awaited(&creation->server->registry, s->name))
+                result = -ECANCELED;
+        conclude(creation->server, s, r, result);
+        segment_unref(s);
+        free(creation);
+}
+
+static void allocate(struct request *r, struct segment *s) {
+        struct server *server = r->connection->server;
+        struct creation *creation;
+        int result = allocation_at_once(s);
+
+        if (result != JOB_MORE) {
+                conclude(server, s, r, result);
+                return;
+        }
+        creation = malloc(sizeof(*creation));
+        if (!creation) {
+                conclude(server, s, r, -ENOMEM);
+                return;
+        }
+        *creation = (struct creation){ .server = server, .segment = segment_ref(s), .request = r };
+        r->creation = creation;
+        allocation_start(&creation->allocation, s, &server->worker, on_allocated);
+        connection_update(r->connection);
+}
+
+/* Return: true if the parameters are out of range, and the request has been answered. */
+static bool fail_parameters(struct request *r, const struct segment_parameters *p, struct geometry *geometry) {
+        switch (segment_geometry(geometry, p)) {
+        case 0:
+                return false;
+        case GEOMETRY_E_SLOT_SIZE:
+                if (p->slot_size == 0)
+                        request_fail(r, -EINVAL, "there is no segment %s yet: a new one needs a slot size", p->name);
+                else
+                        request_fail(r, -EINVAL, "the slot size is %" PRIu64 ": it may be 1 to %" PRIu64 " bytes",
+                                     p->slot_size, GEOMETRY_SLOT_SIZE_MAX);
+                return true;
+        case GEOMETRY_E_SLOTS:
+                request_fail(r, -EINVAL, "the number of slots is %" PRIu32 ": it may be 1 to %d", p->n_slots,
+                             LAYOUT_SLOTS_MAX);
+                return true;
+        default:
+                request_fail(r, -EINVAL, "%" PRIu32 " slots of %" PRIu64 " bytes are more than a file can have",
+                             p->n_slots, p->slot_size);
+                return true;
+        }
+}
+
+static void create_new(struct request *r) {
+        const struct proto_create *m = &r->message.create;
+        struct connection *c = r->connection;
+        struct server *server = c->server;
+        struct registry *registry = &server->registry;
+        const struct segment_parameters p = {
+                .name = m->name,
+                .type = m->type,
+                .slot_size = m->slot_size,
+                .n_slots = m->n_slots ? m->n_slots : PROTO_SLOTS_DEFAULT,
+                .policy = m->policy ? m->policy : PROTO_POLICY_OVERWRITE,
+                .flags = m->segment_flags,
+                .rule = { .uid = c->peer.uid, .gid = c->peer.gid, .mode = m->mode ? m->mode : PROTO_MODE_DEFAULT },
+        };
+        CLEANUP(segment_unrefp) struct segment *s = NULL;
+        struct geometry geometry;
+        int result;
+
+        if (fail_parameters(r, &p, &geometry))
+                return;
+        result = segment_new(&s, &p, &geometry, registry->next_id, &server->budget, &server->worker);
+        switch (result) {
+        case 0:
+                break;
+        case BUDGET_E_SEGMENTS:
+                request_fail(r, -ENOSPC, "there are %" PRIu64 " segments, as many as there may be (--max-segments)",
+                             server->budget.segments);
+                return;
+        case BUDGET_E_SEGMENT_BYTES:
+                request_fail(r, -EFBIG,
+                             "%s would have %" PRIu64 " bytes: one segment may have %" PRIu64 " (--max-segment-bytes)",
+                             p.name, geometry.file_size, server->budget.segment_bytes_max);
+                return;
+        case BUDGET_E_BYTES:
+                request_fail(r, -EDQUOT,
+                             "%s would have %" PRIu64 " bytes: %" PRIu64 " of %" PRIu64 " are taken (--max-bytes)",
+                             p.name, geometry.file_size, server->budget.bytes, server->budget.bytes_max);
+                return;
+        default:
+                request_fail_system(r, result, "make the segment");
+                return;
+        }
+        registry->next_id++;
+        registry_add(registry, s);
+        allocate(r, s);
+}
+
+void request_create(struct request *r) {
+        const struct proto_create *m = &r->message.create;
+        struct segment *s;
+
+        if (request_fail_name(r, m->name))
+                return;
+        if (m->flags & ~PROTO_CREATE_EXCLUSIVE)
+                request_fail(r, -EINVAL, "the flags to create are 0x%" PRIx32 ": only 0x%x is known here", m->flags,
+                             PROTO_CREATE_EXCLUSIVE);
+        else if (m->segment_flags & ~PROTO_SEGMENT_FLAGS)
+                request_fail(r, -EINVAL, "the segment's flags are 0x%" PRIx32 ": only those of 0x%x are known here",
+                             m->segment_flags, PROTO_SEGMENT_FLAGS);
+        else if (m->policy > PROTO_POLICY_BLOCK)
+                request_fail(r, -EINVAL, "the policy is %" PRIu32 ": it may be %d (overwrite) or %d (block)", m->policy,
+                             PROTO_POLICY_OVERWRITE, PROTO_POLICY_BLOCK);
+        else if (m->mode > 0777)
+                request_fail(r, -EINVAL, "the mode is 0%" PRIo32 ": it has permission bits only, 0777 at most",
+                             m->mode);
+        else if (strlen(m->type) > PROTO_TYPE_MAX)
+                request_fail(r, -EINVAL, "the type has %zu bytes: it may have %d", strlen(m->type), PROTO_TYPE_MAX);
+        else if (!(s = registry_find(&r->connection->server->registry, m->name)))
+                create_new(r);
+        else if (s->state == SEGMENT_CREATING)
+                request_wait(r, m->name);
+        else
+                create_existing(r, s);
+}
+
+void request_abandon_creation(struct creation *creation) {
+        creation->request = NULL;
+        if (!registry_is_awaited(&creation->server->registry, creation->segment->name))
+                allocation_cancel(&creation->allocation);
+}

@@ -1,0 +1,54 @@
+/*
+ * request_handler.h -- what the handlers of requests share, and what they are called.
+ *
+ * A handler answers the request, or has it wait; a request that has been answered is gone.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "daemon/request.h"
+
+struct segment;
+
+/* ---- answers ---------------------------------------------------------------------------------------------------- */
+
+/* Answer it, and free it. @reply needs no header; @size: all of it. */
+void request_finish(struct request *r, struct proto_header *reply, size_t size);
+
+/* The same with descriptors, which are consumed. */
+void request_finish_with_fds(struct request *r, struct proto_header *reply, size_t size, int *fds, size_t n_fds);
+
+/* Answer it with an error and a sentence, and free it. */
+void request_fail(struct request *r, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* An error of the system that has no sentence of its own. */
+void request_fail_system(struct request *r, int error, const char *what);
+
+/* Return: true if it is no name, and the request has been answered. */
+bool request_fail_name(struct request *r, const char *name);
+
+/* ---- waiting ---------------------------------------------------------------------------------------------------- */
+
+/* Run it again when something has happened to that name. */
+void request_wait(struct request *r, const char *name);
+
+/* Run it again in the next turn. */
+void request_run_again(struct request *r);
+
+/* ---- segments --------------------------------------------------------------------------------------------------- */
+
+/* The segment of that name that there is for everybody but its creator, or NULL. */
+struct segment *request_find(struct request *r, const char *name);
+
+/* The client that an allocation is for is gone: it goes on only if somebody else waits for the name. */
+void request_abandon_creation(struct creation *creation);
+
+/* ---- handlers --------------------------------------------------------------------------------------------------- */
+
+void request_create(struct request *r);
+void request_open(struct request *r);
+void request_stat(struct request *r);
+void request_list(struct request *r);
+void request_remove(struct request *r);

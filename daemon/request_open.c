@@ -1,0 +1,122 @@
+/* request_open.c -- opening a segment, as a reader or a writer. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/connection.h"
+#include "daemon/handle.h"
+#include "daemon/request_handler.h"
+#include "daemon/segment.h"
+#include "daemon/server.h"
+#include "proto/cleanup.h"
+
+static void on_opened(struct handle *h, int result) {
+        struct connection *c = h->connection;
+        CLEANUP(freep) struct proto_opened *reply = NULL;
+        int fds[PROTO_FDS_MAX];
+        size_t n_fds = 0;
+
+        if (!c) {
+                handle_free(h); /* the client left meanwhile */
+                return;
+        }
+        if (result == 0) {
+                reply = calloc(1, sizeof(*reply));
+                result = reply ? handle_open(h, reply, fds, &n_fds) : -ENOMEM;
+        }
+        if (result == 0) {
+                request_finish_with_fds(c->request, &reply->header, sizeof(*reply), fds, n_fds);
+                return;
+        }
+        c->handle = handle_free(h);
+        if (result == -EINVAL)
+                request_fail(c->request, result, "the descriptor sent is not an epoll instance that can take the bell");
+        else if (result == -ENOSPC)
+                request_fail(c->request, result,
+                             "you (uid %u) have as many watches as the kernel allows "
+                             "(fs.epoll.max_user_watches)",
+                             c->peer.uid);
+        else
+                request_fail_system(c->request, result, "open the segment");
+}
+
+static void open_segment(struct request *r, struct segment *s) {
+        struct connection *c = r->connection;
+        int result = handle_new(&c->handle, c, s, &r->message.open);
+
+        switch (result) {
+        case 0:
+                result = handle_start(c->handle, STEAL_FD(r->watch), on_opened);
+                if (result == 0) {
+                        connection_update(c);
+                        return;
+                }
+                c->handle = handle_free(c->handle);
+                request_fail_system(r, result, "start a thread for your descriptors");
+                return;
+        case HANDLE_E_WRITERS:
+                request_fail(r, -EUSERS, "%s has as many writers as there may be: %d", s->name, LAYOUT_WRITER_DAEMON);
+                return;
+        case HANDLE_E_GROUPS:
+                request_fail(r, -EUSERS, "%s has %d reader groups, as many as there may be, and none is empty", s->name,
+                             LAYOUT_GROUPS_MAX);
+                return;
+        case HANDLE_E_UNREAD:
+                request_fail(r, -EBUSY, "a writer of %s does not read what it is told about new readers: try again",
+                             s->name);
+                return;
+        case HANDLE_E_LOCKED:
+                request_fail(r, -EBUSY, "somebody holds the locks of all free reader entries of uid %u at %s",
+                             c->peer.uid, s->name);
+                return;
+        default:
+                request_fail_system(r, result, "open the segment");
+                return;
+        }
+}
+
+void request_open(struct request *r) {
+        const struct proto_open *m = &r->message.open;
+        struct connection *c = r->connection;
+        bool writer = m->access == PROTO_ACCESS_WRITE;
+        struct segment *s;
+
+        if (c->handle) {
+                request_fail(r, -EISCONN, "this connection has %s open: use another connection",
+                             c->handle->segment->name);
+                return;
+        }
+        if (!writer && m->access != PROTO_ACCESS_READ) {
+                request_fail(r, -EINVAL, "the access is %" PRIu32 ": it may be %d (read) or %d (write)", m->access,
+                             PROTO_ACCESS_READ, PROTO_ACCESS_WRITE);
+                return;
+        }
+        if (m->flags & ~(writer ? PROTO_OPEN_WAIT : PROTO_OPEN_WAIT | PROTO_OPEN_ORDERED)) {
+                request_fail(r, -EINVAL, "the flags to open are 0x%" PRIx32 ": a %s may have those of 0x%x", m->flags,
+                             writer ? "writer" : "reader",
+                             writer ? PROTO_OPEN_WAIT : PROTO_OPEN_WAIT | PROTO_OPEN_ORDERED);
+                return;
+        }
+        if (m->start > (writer ? 0 : PROTO_START_END)) {
+                request_fail(r, -EINVAL, "the start is %" PRIu32 ": a %s may have 0%s", m->start,
+                             writer ? "writer" : "reader", writer ? "" : " (newest), 1 (oldest) or 2 (end)");
+                return;
+        }
+        if (r->watch < 0) {
+                request_fail(r, -EINVAL, "no descriptor came with the request: it needs one, an epoll instance");
+                return;
+        }
+        if (request_fail_name(r, m->name))
+                return;
+        s = request_find(r, m->name);
+        if (!s && m->flags & PROTO_OPEN_WAIT)
+                request_wait(r, m->name);
+        else if (!s)
+                request_fail(r, -ENOENT, "there is no segment %s", m->name);
+        else if (writer ? !access_may_write(&s->rule, &c->peer) : !access_may_read(&s->rule, &c->peer))
+                request_fail(r, -EACCES, "%s belongs to uid %u, mode %04o: you (uid %u) may not %s it", s->name,
+                             s->rule.uid, s->rule.mode, c->peer.uid, writer ? "write" : "read");
+        else
+                open_segment(r, s);
+}
