@@ -70,6 +70,7 @@ static int take_answer(struct handle *h, struct failure *failure, const struct p
         if (r)
                 return failure_set(failure, r, "mapping %llu bytes of %s: %s",
                                    (unsigned long long)h->slots.geometry.file_size, name, strerror(-r));
+        /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): errno is not 0 after a failure */
         h->slots.base = base;
         h->epoch = opened->epoch;
         h->users = opened->users;

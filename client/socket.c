@@ -128,7 +128,7 @@ int socket_connect(int *out, struct failure *failure, uint32_t flags, int64_t de
         /* Where the daemon's queue of new clients is full, connect() waits, and this is how long. */
         left = deadline_left(deadline, -1);
         if (left >= 0) {
-                struct timeval tv = { .tv_sec = left / 1000, .tv_usec = left % 1000 * 1000 };
+                struct timeval tv = { .tv_sec = left / 1000, .tv_usec = left % 1000 * 1000L };
 
                 if (left == 0)
                         tv.tv_usec = 1; /* 0 would mean for ever */

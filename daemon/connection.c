@@ -96,7 +96,7 @@ static bool put_off(struct connection *c, int outcome) {
         case -EMFILE:
         case -ENFILE:
                 c->retrying = true;
-                if (event_add(&c->timer, &(struct timeval){ .tv_usec = RETRY_MS * 1000 }) == 0)
+                if (event_add(&c->timer, &(struct timeval){ .tv_usec = RETRY_MS * 1000L }) == 0)
                         return true;
                 break;
         case PACKET_E_CLOSED:

@@ -60,7 +60,7 @@ static void pause_listening(struct server *server) {
         for (size_t i = 0; i < l->n; i++)
                 (void)event_del(&l->events[i]);
         l->paused = true;
-        (void)event_add(&l->pause, &(struct timeval){ .tv_usec = PAUSE_MS * 1000 });
+        (void)event_add(&l->pause, &(struct timeval){ .tv_usec = PAUSE_MS * 1000L });
 }
 
 /* One descriptor is kept for this: a client that is told is better off than one that waits for nothing. */
@@ -70,6 +70,7 @@ static void out_of_descriptors(struct server *server, int listener) {
 
         complain(l, "the limit of descriptors is reached (LimitNOFILE=, ulimit -n): clients are turned away");
         fd_close(STEAL_FD(l->reserve));
+        /* cppcheck-suppress nullPointer ; which accept4() takes for "no address, please" */
         fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0)
                 turn_away(server, fd, -EMFILE, "the daemon has no descriptor left for another client: try again later");
@@ -83,6 +84,7 @@ static void on_client(evutil_socket_t listener, short what, void *data) {
 
         (void)what;
         for (int i = 0; i < ACCEPT_MAX && !l->paused; i++) {
+                /* cppcheck-suppress nullPointer ; as above */
                 int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
                 int r;
 
@@ -243,6 +245,7 @@ static int own_socket(struct listeners *l, const char *path) {
                 (void)unlink(path);
                 return -ENOMEM;
         }
+        /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): errno is not 0 after a failure */
         l->device = st.st_dev;
         l->inode = st.st_ino;
         l->sockets[l->n++] = STEAL_FD(fd);

@@ -20,6 +20,7 @@ static void on_sigbus(int signal_number, siginfo_t *info, void *context) {
 
                 if (info->si_code <= 0 || at < base || at - base >= m->size)
                         continue;
+                /* cppcheck-suppress leakReturnValNotUsed ; it is where it was asked for, and stays there */
                 if (mmap(m->base, m->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
                     MAP_FAILED)
                         break;

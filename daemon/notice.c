@@ -124,7 +124,7 @@ static void tell(struct server *server, struct segment *s, bool late) {
         s->changed = SEGMENT_CHANGED_LATE;
         LIST_INSERT_HEAD(&server->notices.changed_late, s, changed_link);
         if (!event_pending(&server->notices.late, EV_TIMEOUT, NULL))
-                (void)event_add(&server->notices.late, &(struct timeval){ .tv_usec = LATE_MS * 1000 });
+                (void)event_add(&server->notices.late, &(struct timeval){ .tv_usec = LATE_MS * 1000L });
 }
 
 static void on_late(evutil_socket_t fd, short what, void *data) {

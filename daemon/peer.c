@@ -16,6 +16,7 @@ int peer_init(struct peer *peer, int socket) {
                 return -errno;
         /* The set is fixed at connect(), so the size asked for first is the right one. */
         size = 0;
+        /* cppcheck-suppress nullPointer ; nothing is stored where there is no room */
         if (getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, NULL, &size) < 0 && errno != ERANGE)
                 return -errno;
         if (size > 0) {

@@ -71,7 +71,7 @@ static int close_socket_step(struct job *job) {
         char byte;
 
         while (recv(fd, &byte, sizeof(byte), MSG_DONTWAIT) > 0)
-                continue;
+                ;
         return close_step(job);
 }
 

@@ -19,11 +19,13 @@
 
 /* clang-format on */
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type cannot have any */
 #define DEFINE_CLEANUP(type, fn)            \
         static inline void fn##p(type *p) { \
                 if (*p)                     \
                         fn(*p);             \
         }
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* close() without disturbing errno; -1 is fine. Linux frees the number even when close() reports an error. */
 static inline void fd_close(int fd) {

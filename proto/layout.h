@@ -95,10 +95,10 @@ struct layout_table {
         struct layout_reader reader[LAYOUT_READERS_MAX];
 };
 
-static_assert(sizeof(struct layout_header) == 4 * LAYOUT_LINE, "part of the layout version");
+static_assert(sizeof(struct layout_header) == 4ul * LAYOUT_LINE, "part of the layout version");
 static_assert(sizeof(struct layout_slot) == LAYOUT_LINE, "part of the layout version");
 static_assert(sizeof(struct layout_reader) == LAYOUT_LINE, "part of the layout version");
-static_assert(sizeof(struct layout_table) == (2 + LAYOUT_READERS_MAX) * LAYOUT_LINE, "part of the layout version");
+static_assert(sizeof(struct layout_table) == (2ul + LAYOUT_READERS_MAX) * LAYOUT_LINE, "part of the layout version");
 static_assert(LAYOUT_SLOTS_MAX <= 1 << LAYOUT_SLOT_BITS, "a slot number fits a word");
 static_assert(LAYOUT_READERS_MAX <= LAYOUT_WAITING_WORDS * 64, "a bit for every reader");
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "locks do not work between processes");

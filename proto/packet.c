@@ -114,7 +114,7 @@ int packet_discard(int socket) {
 
 int packet_send(int socket, const void *bytes, size_t size, const int *fds, size_t n_fds) {
         union {
-                struct cmsghdr align;
+                struct cmsghdr header;
                 char bytes[CMSG_SPACE(PROTO_FDS_MAX * sizeof(int))];
         } control;
         struct iovec iov = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = size };
@@ -124,12 +124,11 @@ int packet_send(int socket, const void *bytes, size_t size, const int *fds, size
         if (n_fds > PROTO_FDS_MAX)
                 return -EINVAL;
         if (n_fds) {
-                struct cmsghdr *c;
+                struct cmsghdr *c = &control.header;
 
                 memset(&control, 0, sizeof(control));
                 msg.msg_control = control.bytes;
                 msg.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-                c = CMSG_FIRSTHDR(&msg);
                 c->cmsg_level = SOL_SOCKET;
                 c->cmsg_type = SCM_RIGHTS;
                 c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));

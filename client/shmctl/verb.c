@@ -43,11 +43,9 @@ int command_option(struct command *cmd, int argc, char **argv, const char *short
         int option;
 
         opterr = 0;
-        option = getopt_long(argc, argv, short_options, long_options, NULL);
-        switch (option) {
-        case 's':
+        while ((option = getopt_long(argc, argv, short_options, long_options, NULL)) == 's')
                 cmd->socket = optarg;
-                return command_option(cmd, argc, argv, short_options, long_options);
+        switch (option) {
         case 'h':
                 cmd->status = print_help(cmd->verb);
                 return COMMAND_END;

@@ -16,11 +16,9 @@ static int teardown(void **state) {
 }
 
 static struct arena *arena(void **state, uint64_t slot_size, uint32_t n_slots, bool block) {
-        struct arena *a = arena_free(*state);
-
-        a = arena_new(slot_size, n_slots, block);
-        *state = a;
-        return a;
+        *state = arena_free(*state);
+        *state = arena_new(slot_size, n_slots, block);
+        return *state;
 }
 
 static void publish(struct arena *a, unsigned n) {

@@ -203,6 +203,7 @@ static void take(struct model *m, struct reader *r, bool next) {
         int expected = 0, outcome;
         uint64_t sequence = m->newest;
 
+        /* NOLINTNEXTLINE(bugprone-branch-clone): the same outcome for two reasons */
         if (next && m->newest <= r->cursor) {
                 expected = SLOTS_E_NONE;
         } else if (next) {

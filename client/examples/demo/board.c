@@ -41,6 +41,8 @@ static int compare(const void *a, const void *b) {
         return (x > y) - (x < y);
 }
 
+static double milliseconds(int64_t ns) { return (double)ns / 1e6; }
+
 struct summary board_summary(const struct reader_figures *f) {
         struct summary s = {
                 .frames = atomic_load_explicit(&f->frames, memory_order_acquire),
@@ -56,8 +58,8 @@ struct summary board_summary(const struct reader_figures *f) {
                 abort();
         memcpy(sorted, f->latency, s.frames * sizeof(*sorted));
         qsort(sorted, s.frames, sizeof(*sorted), compare);
-        s.median_ms = (double)sorted[s.frames / 2] / 1e6;
-        s.p99_ms = (double)sorted[(uint64_t)s.frames * 99 / 100] / 1e6;
+        s.median_ms = milliseconds(sorted[s.frames / 2]);
+        s.p99_ms = milliseconds(sorted[(uint64_t)s.frames * 99 / 100]);
         free(sorted);
         return s;
 }

@@ -8,11 +8,11 @@
 #define SPEED 7 /* pixels to the left from one picture to the next */
 
 /* Two rows wide, so that a row may begin at any pixel of the first. */
-static unsigned char pattern[2 * PICTURE_ROW];
+static unsigned char pattern[2ul * PICTURE_ROW];
 
 static void make_pattern(void) {
-        for (unsigned x = 0; x < 2 * PICTURE_WIDTH; x++) {
-                unsigned at = x % PICTURE_WIDTH;
+        for (size_t x = 0; x < 2ul * PICTURE_WIDTH; x++) {
+                size_t at = x % PICTURE_WIDTH;
 
                 pattern[3 * x] = (unsigned char)(at * 255 / PICTURE_WIDTH);
                 pattern[3 * x + 1] = (unsigned char)(at / 3 ^ 0x55);
