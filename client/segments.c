@@ -68,6 +68,32 @@ int shmd_remove(struct shmd *conn, const char *name) {
         return connection_call(conn, &request, PROTO_OP_REMOVE, sizeof(request), &packet);
 }
 
+int shmd_chmod(struct shmd *conn, const char *name, uint32_t mode) {
+        struct proto_chmod request = { .mode = mode };
+        struct packet packet;
+        int r;
+
+        CONNECTION_SCOPE(conn);
+        r = failure_check_name(&conn->failure, name);
+        if (r)
+                return r;
+        memcpy(request.name, name, strlen(name) + 1);
+        return connection_call(conn, &request, PROTO_OP_CHMOD, sizeof(request), &packet);
+}
+
+int shmd_chown(struct shmd *conn, const char *name, uint32_t uid, uint32_t gid) {
+        struct proto_chown request = { .uid = uid, .gid = gid };
+        struct packet packet;
+        int r;
+
+        CONNECTION_SCOPE(conn);
+        r = failure_check_name(&conn->failure, name);
+        if (r)
+                return r;
+        memcpy(request.name, name, strlen(name) + 1);
+        return connection_call(conn, &request, PROTO_OP_CHOWN, sizeof(request), &packet);
+}
+
 int shmd_stat(struct shmd *conn, const char *name, struct shmd_info *info) {
         struct proto_stat request = { 0 };
         struct proto_stat_reply reply;

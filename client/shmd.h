@@ -97,19 +97,49 @@ struct shmd_options {
  * in what), or SHMD_EXCLUSIVE was set; -EINVAL: a parameter is out of range, or the name is not one; -ENOMEM: the
  * memory (or the huge pages) are not there; -EFBIG: larger than the daemon allows one segment to be; -EDQUOT: over the
  * daemon's limit of bytes; -ENOSPC: over its limit of segments; -EACCES: one exists and you may neither read nor write
- * it; -ENOTCONN: the connection is broken.
+ * it, or the daemon's configuration says that such names are for others; -ENOTCONN: the connection is broken.
  */
 int shmd_create(struct shmd *conn, const char *name, const struct shmd_options *options);
 
 /**
  * shmd_remove() - remove a segment: its name is free at once
  *
- * Those who have it open keep its memory; readers get -EIDRM after what they have not seen yet, writers at the next
- * shmd_writer_begin().
+ * For the owner, root and the daemon's administrators. Those who have it open keep its memory; readers get -EIDRM after
+ * what they have not seen yet, writers at the next shmd_writer_begin().
  *
  * Return: 0; -ENOENT: there is none; -EPERM: it belongs to another user; -EINVAL: the name is not one; -ENOTCONN.
  */
 int shmd_remove(struct shmd *conn, const char *name);
+
+/**
+ * shmd_chmod() - change who may read and write a segment
+ * @conn: the connection
+ * @name: its name
+ * @mode: permission bits, 0 to 0777: r to read, w to write
+ *
+ * For the owner, root and the daemon's administrators. As with files, what is open stays open.
+ *
+ * Return: 0; -ENOENT: there is none; -EPERM: it belongs to another user; -EINVAL: the name is not one, or @mode has
+ * other bits; -ENOTCONN.
+ */
+int shmd_chmod(struct shmd *conn, const char *name, uint32_t mode);
+
+#define SHMD_KEEP UINT32_MAX
+
+/**
+ * shmd_chown() - give a segment to another user or group
+ * @conn: the connection
+ * @name: its name
+ * @uid:  the new owner; SHMD_KEEP: as it is
+ * @gid:  the new group; SHMD_KEEP: as it is
+ *
+ * As with files, the owner may give it to a group that he is in, root and the daemon's administrators may do anything,
+ * and what is open stays open, with the rights that it had.
+ *
+ * Return: 0; -ENOENT: there is none; -EPERM: it belongs to another user, or is to belong to another user or to a group
+ * that you are not in; -EINVAL: the name is not one; -ENOTCONN.
+ */
+int shmd_chown(struct shmd *conn, const char *name, uint32_t uid, uint32_t gid);
 
 struct shmd_info {
         uint64_t id;        /* never used again while the daemon runs, also when the name is */

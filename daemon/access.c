@@ -5,8 +5,12 @@ enum {
         BIT_WRITE = 2,
 };
 
-static bool may(const struct access_rule *rule, const struct peer *peer, uint32_t bit) {
-        if (peer->uid == 0)
+bool access_is_admin(const struct peer *peer, gid_t admins) {
+        return peer->uid == 0 || (admins != ACCESS_NO_GROUP && peer_in_group(peer, admins));
+}
+
+static bool may(const struct access_rule *rule, const struct peer *peer, gid_t admins, uint32_t bit) {
+        if (access_is_admin(peer, admins))
                 return true;
         if (peer->uid == rule->uid)
                 return rule->mode >> 6 & bit;
@@ -15,10 +19,21 @@ static bool may(const struct access_rule *rule, const struct peer *peer, uint32_
         return rule->mode & bit;
 }
 
-bool access_may_read(const struct access_rule *rule, const struct peer *peer) { return may(rule, peer, BIT_READ); }
+bool access_may_read(const struct access_rule *rule, const struct peer *peer, gid_t admins) {
+        return may(rule, peer, admins, BIT_READ);
+}
 
-bool access_may_write(const struct access_rule *rule, const struct peer *peer) { return may(rule, peer, BIT_WRITE); }
+bool access_may_write(const struct access_rule *rule, const struct peer *peer, gid_t admins) {
+        return may(rule, peer, admins, BIT_WRITE);
+}
 
-bool access_may_remove(const struct access_rule *rule, const struct peer *peer) {
-        return peer->uid == 0 || peer->uid == rule->uid;
+bool access_may_change(const struct access_rule *rule, const struct peer *peer, gid_t admins) {
+        return peer->uid == rule->uid || access_is_admin(peer, admins);
+}
+
+bool access_may_give(const struct access_rule *rule, const struct peer *peer, gid_t admins, uint32_t uid,
+                     uint32_t gid) {
+        if (access_is_admin(peer, admins))
+                return true;
+        return peer->uid == rule->uid && uid == rule->uid && (gid == rule->gid || peer_in_group(peer, gid));
 }

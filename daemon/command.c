@@ -26,7 +26,8 @@ static void print_help(void) {
                "SIZE is in bytes, or with K, M, G or T behind it in units of 1024, 1024^2 and so on.\n"
                "\n"
                "The file has 'option = value' lines under [shmd], with all of the above but --config, --help and\n"
-               "--version. What the command line says stands above it.\n");
+               "--version; what the command line says stands above it. Under [names] it has who may create names\n"
+               "that begin so, such as 'cam/ = group video, user alice'; '* = nobody' for all others.\n");
 }
 
 static void fill_words(struct option *words) {

@@ -13,7 +13,9 @@
 #include "proto/cleanup.h"
 
 #define BLANKS " \t\r\n\v\f"
-#define SECTIONS "[shmd]"
+
+static const char section_options[] = "shmd";
+static const char section_names[] = "names";
 
 struct config {
         struct options *options;
@@ -52,6 +54,11 @@ static __attribute__((format(printf, 2, 3))) void wrong(struct config *c, const 
 
 /* ---- lines: what inih would let pass ---------------------------------------------------------------------------- */
 
+static bool is_section(const char *name, size_t length) {
+        return (length == strlen(section_options) && memcmp(name, section_options, length) == 0) ||
+               (length == strlen(section_names) && memcmp(name, section_names, length) == 0);
+}
+
 /* It tells of a section only with the first key in it, and does not look behind the bracket. */
 static void check_section(struct config *c, const char *line) {
         size_t length = strcspn(line + 1, "]");
@@ -60,8 +67,9 @@ static void check_section(struct config *c, const char *line) {
         if (!*rest)
                 return; /* that, it sees */
         rest += 1 + strspn(rest + 1, BLANKS);
-        if (length != strlen("shmd") || memcmp(line + 1, "shmd", length) != 0)
-                wrong(c, "there is no section [%.*s]: there is " SECTIONS, (int)length, line + 1);
+        if (!is_section(line + 1, length))
+                wrong(c, "there is no section [%.*s]: there are [%s] and [%s]", (int)length, line + 1, section_options,
+                      section_names);
         else if (*rest && !strchr(";#", *rest))
                 wrong(c, "behind the section's name is '%.*s': it needs a line of its own", (int)strcspn(rest, "\r\n"),
                       rest);
@@ -130,11 +138,24 @@ static void take_option(struct config *c, const char *key, const char *value) {
                 wrong(c, "%s", text);
 }
 
+static void take_name(struct config *c, const char *prefix, const char *who) {
+        char text[OPTIONS_TEXT_SIZE];
+        int r = naming_add(&c->options->naming, prefix, who, text, sizeof(text));
+
+        if (r < 0)
+                c->result = r;
+        else if (r)
+                wrong(c, "%s: %s", prefix, text);
+}
+
 static int take_key(void *data, const char *section, const char *key, const char *value) {
         struct config *c = data;
 
         if (!*section)
-                wrong(c, "'%s' is in no section: it belongs below a line " SECTIONS, key);
+                wrong(c, "'%s' is in no section: it belongs below a line [%s] or [%s]", key, section_options,
+                      section_names);
+        else if (strcmp(section, section_names) == 0)
+                take_name(c, key, value);
         else
                 take_option(c, key, value);
         return 1;

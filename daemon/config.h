@@ -1,7 +1,7 @@
 /*
  * config.h -- the configuration file: 'key = value' lines in sections.
  *
- * [shmd] has options. The first thing that is wrong ends it, and is told with file and line.
+ * [shmd] has options, [names] rules for names (naming.h). The first thing that is wrong ends it, and is told with file and line.
  */
 #pragma once
 

@@ -70,11 +70,15 @@ static int reserve_writer(struct handle *h) {
         return HANDLE_E_WRITERS;
 }
 
+/* What a group may do is fixed when it is made, and told to writers then. So those who were there when the segment got
+ * another owner stay what they were, and whoever comes later gets into another group. */
+static bool is_binding(const struct segment *s, uint32_t uid) { return uid == s->rule.uid; }
+
 static struct group *find_group(const struct segment *s, uint32_t uid) {
         struct group *g;
 
         LIST_FOREACH (g, &s->groups, link)
-                if (g->uid == uid && g->n_readers < LAYOUT_READERS_MAX)
+                if (g->uid == uid && g->binding == is_binding(s, uid) && g->n_readers < LAYOUT_READERS_MAX)
                         return g;
         return NULL;
 }
@@ -109,7 +113,7 @@ static int provide_group(struct group **out, struct segment *s, uint32_t uid) {
         }
         if (!notice_may_add_group(s))
                 return HANDLE_E_UNREAD;
-        r = group_new(&g, uid, index, uid == s->rule.uid);
+        r = group_new(&g, uid, index, is_binding(s, uid));
         if (r < 0)
                 return r;
         if (old) {

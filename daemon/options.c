@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/access.h"
 #include "daemon/log.h"
+#include "proto/account.h"
 
 #define SOCKET_NAME "shmd.sock"
 #define MAX_SEGMENTS 16384
@@ -82,6 +84,18 @@ static int take_path(void *member, const char *name, const char *value, char *te
         return 0;
 }
 
+static int take_group(void *member, const char *name, const char *value, char *text, size_t size) {
+        uint32_t gid;
+
+        if (account_group(&gid, value)) {
+                *(gid_t *)member = gid;
+                return 0;
+        }
+        (void)snprintf(text, size, "%s is '%s': there is no such group; it must be a group's name or number", name,
+                       value);
+        return OPTIONS_E_WRONG;
+}
+
 static int take_level(void *member, const char *name, const char *value, char *text, size_t size) {
         int level = log_level(value);
 
@@ -111,6 +125,10 @@ static const struct kind kinds[OPTIONS] = {
                                        offsetof(struct options, max_segment_bytes) },
         [OPTION_MAX_CLIENTS] = { "max-clients", "N", "connections there may be (" STRING_OF(MAX_CLIENTS) ")",
                                  take_number, offsetof(struct options, max_clients) },
+        [OPTION_ADMIN_GROUP] = { "admin-group", "GROUP",
+                                 "its members may do with every segment what root may: a name,\n"
+                                 "or a number (no group)",
+                                 take_group, offsetof(struct options, admins) },
         [OPTION_LOG_LEVEL] = { "log-level", "LEVEL", "error, warning, notice, info or debug (info)", take_level,
                                offsetof(struct options, log_level) },
 };
@@ -120,11 +138,13 @@ void options_init(struct options *o) {
                 .max_segments = MAX_SEGMENTS,
                 .max_segment_bytes = UINT64_MAX,
                 .max_clients = MAX_CLIENTS,
+                .admins = ACCESS_NO_GROUP,
                 .log_level = LOG_INFO,
         };
 }
 
 void options_deinit(struct options *o) {
+        naming_deinit(&o->naming);
         free(o->socket);
         o->socket = NULL;
 }

@@ -7,6 +7,9 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+
+#include "daemon/naming.h"
 
 enum options_index {
         OPTION_SOCKET,
@@ -14,6 +17,7 @@ enum options_index {
         OPTION_MAX_BYTES,
         OPTION_MAX_SEGMENT_BYTES,
         OPTION_MAX_CLIENTS,
+        OPTION_ADMIN_GROUP,
         OPTION_LOG_LEVEL,
         OPTIONS, /* how many */
 };
@@ -26,7 +30,9 @@ struct options {
         uint64_t max_bytes; /* 0: to be derived from the memory */
         uint64_t max_segment_bytes;
         uint64_t max_clients;
+        gid_t admins; /* a group, or ACCESS_NO_GROUP */
         int log_level;
+        struct naming naming; /* owned; no option, but a section of the file */
 };
 
 enum {

@@ -10,6 +10,7 @@
 
 #include "daemon/connection.h"
 #include "daemon/log.h"
+#include "daemon/options.h"
 #include "daemon/request_handler.h"
 #include "daemon/segment.h"
 #include "daemon/server.h"
@@ -102,6 +103,8 @@ struct segment *request_find(struct request *r, const char *name) {
         return s && s->state == SEGMENT_READY ? s : NULL;
 }
 
+gid_t request_admins(const struct request *r) { return r->connection->server->options->admins; }
+
 /* ---- hello ------------------------------------------------------------------------------------------------------ */
 
 static void request_hello(struct request *r) {
@@ -138,6 +141,7 @@ static void request_hello(struct request *r) {
 static void (*const handlers[PROTO_OP_REQUESTS])(struct request *r) = {
         [PROTO_OP_HELLO] = request_hello, [PROTO_OP_CREATE] = request_create, [PROTO_OP_OPEN] = request_open,
         [PROTO_OP_STAT] = request_stat,   [PROTO_OP_LIST] = request_list,     [PROTO_OP_REMOVE] = request_remove,
+        [PROTO_OP_CHMOD] = request_chmod, [PROTO_OP_CHOWN] = request_chown,
 };
 
 void request_run(struct request *r) {

@@ -11,6 +11,7 @@
 #include "daemon/connection.h"
 #include "daemon/log.h"
 #include "daemon/memory.h"
+#include "daemon/options.h"
 #include "daemon/request_handler.h"
 #include "daemon/segment.h"
 #include "daemon/server.h"
@@ -98,7 +99,8 @@ static void create_existing(struct request *r, struct segment *s) {
 
         if (m->flags & PROTO_CREATE_EXCLUSIVE)
                 request_fail(r, -EEXIST, "%s exists already", s->name);
-        else if (!access_may_read(&s->rule, peer) && !access_may_write(&s->rule, peer))
+        else if (!access_may_read(&s->rule, peer, request_admins(r)) &&
+                 !access_may_write(&s->rule, peer, request_admins(r)))
                 request_fail(r, -EACCES, "%s belongs to uid %u, mode %04o: you (uid %u) may neither read nor write it",
                              s->name, s->rule.uid, s->rule.mode, peer->uid);
         else if (contradicts(s, m, &sentence))
@@ -193,6 +195,19 @@ static bool fail_parameters(struct request *r, const struct segment_parameters *
         }
 }
 
+/* Return: true if the name is for others, and the request has been answered. */
+static bool fail_naming(struct request *r, const char *name) {
+        const struct peer *peer = &r->connection->peer;
+        const struct naming *naming = &r->connection->server->options->naming;
+        char rule[PROTO_TEXT_SIZE];
+
+        if (access_is_admin(peer, request_admins(r)) || naming_may_create(naming, name, peer))
+                return false;
+        naming_explain(naming, name, rule, sizeof(rule));
+        request_fail(r, -EACCES, "you (uid %u) may not create %s: %s", peer->uid, name, rule);
+        return true;
+}
+
 static void create_new(struct request *r) {
         const struct proto_create *m = &r->message.create;
         struct connection *c = r->connection;
@@ -211,7 +226,7 @@ static void create_new(struct request *r) {
         struct geometry geometry;
         int result;
 
-        if (fail_parameters(r, &p, &geometry))
+        if (fail_naming(r, m->name) || fail_parameters(r, &p, &geometry))
                 return;
         result = segment_new(&s, &p, &geometry, registry->next_id, &server->budget, &server->worker);
         switch (result) {

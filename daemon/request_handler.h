@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "daemon/request.h"
 
@@ -42,6 +43,9 @@ void request_run_again(struct request *r);
 /* The segment of that name that there is for everybody but its creator, or NULL. */
 struct segment *request_find(struct request *r, const char *name);
 
+/* The administrators' group, as access.h wants it. */
+gid_t request_admins(const struct request *r);
+
 /* The client that an allocation is for is gone: it goes on only if somebody else waits for the name. */
 void request_abandon_creation(struct creation *creation);
 
@@ -52,3 +56,5 @@ void request_open(struct request *r);
 void request_stat(struct request *r);
 void request_list(struct request *r);
 void request_remove(struct request *r);
+void request_chmod(struct request *r);
+void request_chown(struct request *r);

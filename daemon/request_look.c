@@ -46,7 +46,7 @@ void request_stat(struct request *r) {
                 request_fail(r, -ENOENT, "there is no segment %s", name);
                 return;
         }
-        if (!access_may_read(&s->rule, peer)) {
+        if (!access_may_read(&s->rule, peer, request_admins(r))) {
                 request_fail(r, -EACCES, "%s belongs to uid %u, mode %04o: you (uid %u) may not read it", name,
                              s->rule.uid, s->rule.mode, peer->uid);
                 return;
@@ -58,7 +58,7 @@ void request_stat(struct request *r) {
 static bool is_listed(const struct request *r, const struct segment *s) {
         const char *pattern = r->message.list.pattern;
 
-        return s->state == SEGMENT_READY && access_may_read(&s->rule, &r->connection->peer) &&
+        return s->state == SEGMENT_READY && access_may_read(&s->rule, &r->connection->peer, request_admins(r)) &&
                (pattern[0] == '\0' || fnmatch(pattern, s->name, 0) == 0);
 }
 

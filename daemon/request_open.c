@@ -114,7 +114,8 @@ void request_open(struct request *r) {
                 request_wait(r, m->name);
         else if (!s)
                 request_fail(r, -ENOENT, "there is no segment %s", m->name);
-        else if (writer ? !access_may_write(&s->rule, &c->peer) : !access_may_read(&s->rule, &c->peer))
+        else if (writer ? !access_may_write(&s->rule, &c->peer, request_admins(r))
+                        : !access_may_read(&s->rule, &c->peer, request_admins(r)))
                 request_fail(r, -EACCES, "%s belongs to uid %u, mode %04o: you (uid %u) may not %s it", s->name,
                              s->rule.uid, s->rule.mode, c->peer.uid, writer ? "write" : "read");
         else

@@ -43,6 +43,7 @@ size_t message_request_size(uint16_t op) {
                 [PROTO_OP_HELLO] = sizeof(struct proto_hello), [PROTO_OP_CREATE] = sizeof(struct proto_create),
                 [PROTO_OP_OPEN] = sizeof(struct proto_open),   [PROTO_OP_STAT] = sizeof(struct proto_stat),
                 [PROTO_OP_LIST] = sizeof(struct proto_list),   [PROTO_OP_REMOVE] = sizeof(struct proto_remove),
+                [PROTO_OP_CHMOD] = sizeof(struct proto_chmod), [PROTO_OP_CHOWN] = sizeof(struct proto_chown),
         };
 
         return op < PROTO_OP_REQUESTS ? sizes[op] : 0;
@@ -74,6 +75,13 @@ int message_check_request(const union proto_any *m) {
                 break;
         case PROTO_OP_REMOVE:
                 strings = is_string(m->remove.name, sizeof(m->remove.name));
+                break;
+        case PROTO_OP_CHMOD:
+                strings = is_string(m->chmod.name, sizeof(m->chmod.name));
+                reserved = m->chmod.reserved;
+                break;
+        case PROTO_OP_CHOWN:
+                strings = is_string(m->chown.name, sizeof(m->chown.name));
                 break;
         default:
                 break;

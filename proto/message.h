@@ -41,6 +41,8 @@ enum proto_op {
         PROTO_OP_STAT,      /* proto_stat -> proto_stat_reply */
         PROTO_OP_LIST,      /* proto_list -> proto_list_reply */
         PROTO_OP_REMOVE,    /* proto_remove -> proto_header */
+        PROTO_OP_CHMOD,     /* proto_chmod -> proto_header */
+        PROTO_OP_CHOWN,     /* proto_chown -> proto_header */
         PROTO_OP_REQUESTS,  /* one past the last request */
 
         PROTO_OP_STATE = 0x100, /* notice: proto_state */
@@ -240,6 +242,22 @@ struct proto_remove {
         char name[PROTO_NAME_SIZE];
 };
 
+struct proto_chmod {
+        struct proto_header header;
+        uint32_t mode;     /* permission bits, 0777 at most */
+        uint32_t reserved; /* 0 */
+        char name[PROTO_NAME_SIZE];
+};
+
+#define PROTO_KEEP UINT32_MAX /* that of the two as it is */
+
+struct proto_chown {
+        struct proto_header header;
+        uint32_t uid;
+        uint32_t gid;
+        char name[PROTO_NAME_SIZE];
+};
+
 /* To every handle of a segment whenever the counts or flags change; only the newest matters. */
 struct proto_state {
         struct proto_header header;
@@ -263,6 +281,8 @@ static_assert(sizeof(struct proto_users) == 32, "part of the protocol version");
 static_assert(sizeof(struct proto_opened) == 24 + 64 + 32 + 1032 + 8 * 64, "part of the protocol version");
 static_assert(sizeof(struct proto_info) == 88 + 208 + 1032, "part of the protocol version");
 static_assert(sizeof(struct proto_list) == 24 + 256 + 208, "part of the protocol version");
+static_assert(sizeof(struct proto_chmod) == 32 + 208, "part of the protocol version");
+static_assert(sizeof(struct proto_chown) == 32 + 208, "part of the protocol version");
 static_assert(sizeof(struct proto_state) == 56, "part of the protocol version");
 static_assert(sizeof(struct proto_group_notice) == 32, "part of the protocol version");
 
@@ -280,6 +300,8 @@ union proto_any {
         struct proto_stat_reply stat_reply;
         struct proto_list list;
         struct proto_remove remove;
+        struct proto_chmod chmod;
+        struct proto_chown chown;
         struct proto_state state;
         struct proto_group_notice group;
 };

@@ -10,7 +10,7 @@
 #include "client/shmctl/verb.h"
 
 static const struct verb *const verbs[] = {
-        &verb_create, &verb_list, &verb_stat, &verb_remove, &verb_write, &verb_read,
+        &verb_create, &verb_list, &verb_stat, &verb_remove, &verb_chmod, &verb_chown, &verb_write, &verb_read,
 };
 
 #define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))

@@ -26,7 +26,7 @@ int making_option(struct shmd_options *options, const struct verb *verb, int opt
                 options->n_slots = (uint32_t)n;
                 return STATUS_OK;
         case MAKING_MODE:
-                return parse_mode(&options->mode, verb, "--mode", optarg);
+                return parse_mode(&options->mode, verb, "--mode", optarg, 1);
         case MAKING_TYPE:
                 if (strlen(optarg) > SHMD_TYPE_MAX)
                         return report_usage(verb, "--type has %zu bytes: it takes %d at most", strlen(optarg),

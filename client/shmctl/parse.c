@@ -59,14 +59,15 @@ int parse_number(uint64_t *out, const struct verb *verb, const char *option, con
         return STATUS_OK;
 }
 
-int parse_mode(uint32_t *out, const struct verb *verb, const char *option, const char *text) {
+int parse_mode(uint32_t *out, const struct verb *verb, const char *option, const char *text, uint32_t min) {
         const char *rest;
         uint64_t n;
 
-        if (!parse_digits(&n, text, 8, &rest) || *rest || n == 0 || n > 0777)
-                return report_usage(
-                        verb, "%s %s is not a mode: it takes permission bits in octal from 1 to 777, such as 0640",
-                        option, text);
+        if (!parse_digits(&n, text, 8, &rest) || *rest || n < min || n > 0777)
+                return report_usage(verb,
+                                    "%s %s is not a mode: it takes permission bits in octal from %" PRIo32
+                                    " to 777, such as 0640",
+                                    option, text, min);
         *out = (uint32_t)n;
         return STATUS_OK;
 }

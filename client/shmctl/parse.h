@@ -20,5 +20,5 @@ int parse_size(uint64_t *out, const struct verb *verb, const char *option, const
 int parse_number(uint64_t *out, const struct verb *verb, const char *option, const char *text, uint64_t min,
                  uint64_t max);
 
-/* Permission bits in octal, 1 to 777. Return: STATUS_OK or STATUS_USAGE. */
-int parse_mode(uint32_t *out, const struct verb *verb, const char *option, const char *text);
+/* Permission bits in octal, @min to 777. Return: STATUS_OK or STATUS_USAGE. */
+int parse_mode(uint32_t *out, const struct verb *verb, const char *option, const char *text, uint32_t min);

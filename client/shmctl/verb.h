@@ -32,6 +32,8 @@ struct verb {
         int (*exec)(struct command *cmd, int argc, char **argv); /* returns STATUS_* */
 };
 
+extern const struct verb verb_chmod;
+extern const struct verb verb_chown;
 extern const struct verb verb_create;
 extern const struct verb verb_list;
 extern const struct verb verb_read;

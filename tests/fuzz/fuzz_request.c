@@ -52,6 +52,7 @@ static void set_up(void) {
                 .max_bytes = 4 << 20,
                 .max_segment_bytes = 2 << 20,
                 .max_clients = CLIENTS,
+                .admins = ACCESS_NO_GROUP,
                 .log_level = LOG_ERR,
         };
 

@@ -79,7 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         CHECK((parse_number(&n, NULL, "--slots", text, 1, 4096) == STATUS_OK) == is_number(&should, text, 10, 1, 4096));
         if (is_number(&should, text, 10, 1, 4096))
                 CHECK(n == should);
-        CHECK((parse_mode(&mode, NULL, "--mode", text) == STATUS_OK) == is_number(&should, text, 8, 1, 0777));
+        CHECK((parse_mode(&mode, NULL, "--mode", text, 1) == STATUS_OK) == is_number(&should, text, 8, 1, 0777));
         if (is_number(&should, text, 8, 1, 0777))
                 CHECK(mode == should);
         free(text);

@@ -191,8 +191,8 @@ static void test_usage(void **state) {
                 const char *args[8];
                 const char *what, *hint;
         } wrong[] = {
-                { { NULL }, "the verb is missing", "create, list, stat, remove, write, read" },
-                { { "bogus" }, "bogus", "create, list, stat, remove, write, read" },
+                { { NULL }, "the verb is missing", "create, list, stat, remove, chmod, chown, write, read" },
+                { { "bogus" }, "bogus", "create, list, stat, remove, chmod, chown, write, read" },
                 { { "--bogus", "list" }, "--bogus", "shmctl --help" },
                 { { "-x", "list" }, "-x", "shmctl --help" },
                 { { "--version=1" }, "--version=1", "takes no value" },
@@ -243,6 +243,18 @@ static void test_usage(void **state) {
                 { { "stat" }, "the name of the segment is missing", "shmctl stat --help" },
                 { { "stat", "a", "b" }, "b is too much", "shmctl stat --help" },
                 { { "remove" }, "the name of a segment is missing", "shmctl remove --help" },
+                { { "chmod", "600" }, "a mode and the name of a segment is missing", "shmctl chmod --help" },
+                { { "chmod", "a", "600" }, "the mode a", "from 0 to 777" },
+                { { "chmod", "1000", "a" }, "the mode 1000", "from 0 to 777" },
+                { { "chmod", "u+w", "a" }, "the mode u+w", "octal" },
+                { { "chmod", "-1", "a" }, "-1", "shmctl chmod --help" },
+                { { "chown", "root" }, "an owner and the name of a segment is missing", "shmctl chown --help" },
+                { { "chown", "", "a" }, "the owner is missing", "USER, USER:GROUP or :GROUP" },
+                { { "chown", ":", "a" }, "the owner is missing", "USER, USER:GROUP or :GROUP" },
+                { { "chown", "no such user", "a" }, "no such user", "name or number" },
+                { { "chown", "root:no such group", "a" }, "no such group", "name or number" },
+                { { "chown", "root:", "a" }, "there is no group ''", "name or number" },
+                { { "chown", "4294967295", "a" }, "there is no user 4294967295", "name or number" },
 
                 { { "write" }, "the name of the segment is missing", "shmctl write --help" },
                 { { "write", "a", "b" }, "b is too much", "shmctl write --help" },
@@ -272,7 +284,7 @@ static void test_usage(void **state) {
 }
 
 static void test_help(void **state) {
-        static const char *const verbs[] = { "create", "list", "stat", "remove", "write", "read" };
+        static const char *const verbs[] = { "create", "list", "stat", "remove", "chmod", "chown", "write", "read" };
         char text[64];
 
         (void)state;
@@ -304,6 +316,8 @@ static void test_no_daemon(void **state) {
                 { "list" },
                 { "stat", "a" },
                 { "remove", "a" },
+                { "chmod", "0", "a" },
+                { "chown", "0:0", "a" },
                 { "write", "a" },
                 { "read", "a" },
         };
@@ -537,6 +551,56 @@ static void test_remove(void **state) {
         assert_non_null(strstr(last.err, "bad name"));
         assert_int_equal(shmd_stat(conn, "b", &info), -ENOENT);
         assert_int_equal(shmd_stat(conn, "c", &info), -ENOENT);
+}
+
+static void expect_owner(const char *name, uint32_t uid, uint32_t gid, uint32_t mode) {
+        struct shmd_info info;
+
+        assert_int_equal(shmd_stat(conn, name, &info), 0);
+        assert_int_equal(info.uid, uid);
+        assert_int_equal(info.gid, gid);
+        assert_int_equal(info.mode, mode);
+}
+
+static void test_chmod_and_chown(void **state) {
+        struct shmd_info info;
+
+        (void)state;
+        RUN("create", "a", "--size", "1");
+        RUN("create", "b", "--size", "1");
+        assert_int_equal(shmd_stat(conn, "a", &info), 0);
+        RUN("chmod", "0640", "a", "b");
+        expect_silence();
+        expect_owner("a", info.uid, info.gid, 0640);
+        expect_owner("b", info.uid, info.gid, 0640);
+        RUN("chmod", "444", "a", "missing", "bad name", "b");
+        assert_int_equal(last.status, 1);
+        assert_non_null(strstr(last.err, "missing"));
+        assert_non_null(strstr(last.err, "bad name"));
+        expect_owner("b", info.uid, info.gid, 0444);
+        if (geteuid() != 0)
+                skip();
+        RUN("chmod", "0", "a");
+        expect_silence();
+        RUN("chown", "60001", "a", "b");
+        expect_silence();
+        expect_owner("a", 60001, info.gid, 0);
+        RUN("chown", ":60002", "a");
+        expect_silence();
+        expect_owner("a", 60001, 60002, 0);
+        RUN("chown", "root:root", "a", "missing", "b");
+        expect_error(1, "missing", "no segment");
+        expect_owner("a", 0, 0, 0);
+        expect_owner("b", 0, 0, 0444);
+        run_as = 65534;
+        RUN("--version");
+        if (last.status == 127)
+                skip(); /* the programs are where others may not go */
+        RUN("chmod", "666", "a");
+        expect_error(1, "a belongs to uid 0", "uid 65534");
+        RUN("chown", "65534", "a");
+        expect_error(1, "a belongs to uid 0", "uid 65534");
+        expect_owner("a", 0, 0, 0);
 }
 
 /* ---- frames ----------------------------------------------------------------------------------------------------- */
@@ -1380,6 +1444,7 @@ int main(void) {
                 TEST(test_strange_type),
                 TEST(test_stat),
                 TEST(test_remove),
+                TEST(test_chmod_and_chown),
                 TEST(test_write_whole),
                 TEST(test_write_too_large),
                 TEST(test_write_input_errors),

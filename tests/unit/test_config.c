@@ -8,6 +8,7 @@
 
 #include "daemon/config.h"
 #include "daemon/options.h"
+#include "daemon/peer.h"
 #include "tests/support.h"
 
 #define LONGEST_LINE 197 /* of inih as it usually is */
@@ -113,6 +114,17 @@ static void test_every_option(void **state) {
         assert_int_equal(t->options.log_level, LOG_DEBUG);
 }
 
+static void test_names(void **state) {
+        static const struct peer someone = { .uid = 60001, .gid = 60001 };
+        struct config_test *t = *state;
+
+        good(t, "[names]\ncam/ = user 60001\ncam/x=nobody\n[shmd]\nadmin-group = root\n[names]\n* : group root\n");
+        assert_int_equal(t->options.admins, 0);
+        assert_true(naming_may_create(&t->options.naming, "cam/a", &someone));
+        assert_false(naming_may_create(&t->options.naming, "cam/x", &someone));
+        assert_false(naming_may_create(&t->options.naming, "a", &someone));
+}
+
 static void test_a_line_as_long_as_may_be(void **state) {
         struct config_test *t = *state;
         char content[512] = "[shmd]\nsocket = ";
@@ -147,6 +159,9 @@ static void test_values(void **state) {
         wrong(t, "[shmd]\nmax-bytes = 1 # one\n", 2, "max-bytes is '1 # one'", "K, M, G or T");
         wrong(t, "[shmd]\nmax-clients = 1\n  max-bytes = x\n", 3, "max-bytes is 'x'", "K, M, G or T");
         wrong(t, "[shmd]\nsocket =", 2, "socket is empty", "path");
+        wrong(t, "[shmd]\nadmin-group = no such group", 2, "admin-group is 'no such group'", "name or number");
+        wrong(t, "[shmd]\nadmin-group = 4294967295", 2, "admin-group is '4294967295'", "name or number");
+        wrong(t, "[shmd]\nadmin-group =", 2, "admin-group is ''", "name or number");
         wrong(t, "[shmd]\nlog-level = loud", 2, "log-level is 'loud'", "notice");
 }
 
@@ -154,7 +169,8 @@ static void test_sections(void **state) {
         struct config_test *t = *state;
 
         wrong(t, "[shmd]\n[daemon]\n", 2, "[daemon]", "[shmd]");
-        wrong(t, "[]\n", 1, "[]", "[shmd]");
+        wrong(t, "[]\n", 1, "[]", "[shmd] and [names]");
+        wrong(t, "[name]\n", 1, "[name]", "[shmd] and [names]");
         wrong(t, "[shm]\n", 1, "[shm]", "[shmd]");
         wrong(t, "[shmd2]\n", 1, "[shmd2]", "[shmd]");
         wrong(t, "[shmd] max-clients = 1\n", 1, "'max-clients = 1'", "a line of its own");
@@ -169,6 +185,28 @@ static void test_no_lines_of_ours(void **state) {
         wrong(t, "[shmd]\nhello\n\nmax-clients = x\n", 2, "neither", "key = value");
         wrong(t, "[shmd]\nmax-clients = x\nhello\n", 2, "max-clients", "number");
         wrong_bytes(t, "[shmd]\n#\0\nmax-clients = 1\n", 26, 2, "byte 0", "text");
+}
+
+static void test_wrong_names(void **state) {
+        struct config_test *t = *state;
+
+        wrong(t, "[names]\na =\n", 2, "a: '' is nobody", "'group NAME'");
+        wrong(t, "[names]\na = any,\n", 2, "a: '' is nobody", "'group NAME'");
+        wrong(t, "[names]\na = alice\n", 2, "a: 'alice' is nobody", "'user NAME'");
+        wrong(t, "[names]\na = user\n", 2, "a: 'user' is nobody", "'user NAME'");
+        wrong(t, "[names]\na = any one\n", 2, "a: 'any one' is nobody", "'user NAME'");
+        wrong(t, "[names]\na = user root group root\n", 2, "no user 'root group root'", "user's name or number");
+        wrong(t, "[names]\n\na = user root, group no such group\n", 3, "a: there is no group 'no such group'",
+              "group's name or number");
+        wrong(t, "[names]\na = user 4294967295\n", 2, "no user '4294967295'", "user's name or number");
+        wrong(t, "[names]\na = user root, nobody\n", 2, "a: 'nobody' is not all", "stand alone");
+        wrong(t, "[names]\na = any\nb = any\na = user root\n", 4, "a: 'user root' is not all", "stand alone");
+        wrong(t, "[names]\na = nobody\na = nobody\n", 3, "a: 'nobody' is not all", "stand alone");
+        wrong(t, "[names]\n/a = any\n", 2, "no name begins with '/a'", "slash");
+        wrong(t, "[names]\na/../b = any\n", 2, "no name begins with 'a/../b'", "..");
+        wrong(t, "[names]\na//= any\n", 2, "no name begins with 'a//'", "part");
+        wrong(t, "[names]\na* = any\n", 2, "no name begins with 'a*'", "* for all");
+        wrong(t, "[names]\n = any\n", 2, "no name begins with ''", "* for all");
 }
 
 static void test_no_files(void **state) {
@@ -200,6 +238,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_nothing_said),
                 TEST(test_every_option),
+                TEST(test_names),
+                TEST(test_wrong_names),
                 TEST(test_a_line_as_long_as_may_be),
                 TEST(test_keys),
                 TEST(test_values),

@@ -5,7 +5,8 @@
 #include "tests/support.h"
 
 static const uint16_t requests[] = {
-        PROTO_OP_HELLO, PROTO_OP_CREATE, PROTO_OP_OPEN, PROTO_OP_STAT, PROTO_OP_LIST, PROTO_OP_REMOVE,
+        PROTO_OP_HELLO, PROTO_OP_CREATE, PROTO_OP_OPEN,  PROTO_OP_STAT,
+        PROTO_OP_LIST,  PROTO_OP_REMOVE, PROTO_OP_CHMOD, PROTO_OP_CHOWN,
 };
 #define N_REQUESTS (sizeof(requests) / sizeof(requests[0]))
 
@@ -23,6 +24,10 @@ static size_t structure_size(uint16_t op) {
                 return sizeof(struct proto_list);
         case PROTO_OP_REMOVE:
                 return sizeof(struct proto_remove);
+        case PROTO_OP_CHMOD:
+                return sizeof(struct proto_chmod);
+        case PROTO_OP_CHOWN:
+                return sizeof(struct proto_chown);
         default:
                 return 0;
         }
@@ -211,6 +216,11 @@ static void test_strings_and_reserved(void **state) {
         string(&m, m.list.after, sizeof(m.list.after));
         request(&m, PROTO_OP_REMOVE);
         string(&m, m.remove.name, sizeof(m.remove.name));
+        request(&m, PROTO_OP_CHMOD);
+        string(&m, m.chmod.name, sizeof(m.chmod.name));
+        reserved(&m, &m.chmod.reserved);
+        request(&m, PROTO_OP_CHOWN);
+        string(&m, m.chown.name, sizeof(m.chown.name));
 }
 
 /* Strings are cut where the packet was: zero-extension ends them. */
