@@ -2,6 +2,7 @@
 #include "tests/integration/fixture.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -33,16 +34,25 @@ static void bind_notify(int *out, const char *path) {
         *out = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         assert_return_code(*out, errno);
         assert_return_code(bind(*out, (struct sockaddr *)&address, sizeof(address)), errno);
+        assert_return_code(chmod(path, 0777), errno); /* for a daemon that is somebody else */
 }
 
-static void run(const struct fixture *f, const char *notify, const char *const *arguments) {
+static bool become(uid_t uid) {
+        return setgroups(0, NULL) == 0 && setresgid(uid, uid, uid) == 0 && setresuid(uid, uid, uid) == 0;
+}
+
+static void run(const struct fixture *f, const char *notify, uid_t uid, const char *const *arguments) {
         /* Limits for which any machine has descriptors enough, and no file of its own; the last of an option counts. */
         const char *argv[ARGUMENTS_MAX + 12] = { "shmd",    "--config",       "/dev/null", "--log-level",
                                                  "warning", "--socket",       f->socket,   "--max-clients",
                                                  "1500",    "--max-segments", "1500" };
         unsigned n = 11;
 
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (uid && !become(uid)) {
+                perror("becoming another user");
+                _exit(127);
+        }
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of the uid clears it */
         while (arguments && *arguments && n < ARGUMENTS_MAX + 11)
                 argv[n++] = *arguments++;
         (void)setenv("NOTIFY_SOCKET", notify, 1);
@@ -85,6 +95,10 @@ static void wait_for_fds(const struct fixture *f, int number) {
 }
 
 struct fixture *fixture_start(const char *const *arguments) {
+        return fixture_start_as(0, arguments);
+}
+
+struct fixture *fixture_start_as(uid_t uid, const char *const *arguments) {
         struct fixture *f = calloc(1, sizeof(*f));
         struct shmd *conn;
         char path[64];
@@ -94,6 +108,8 @@ struct fixture *fixture_start(const char *const *arguments) {
         (void)snprintf(f->directory, sizeof(f->directory), "/tmp/shmd-test-XXXXXX");
         assert_non_null(mkdtemp(f->directory));
         assert_int_equal(chmod(f->directory, 0755), 0); /* for tests that become somebody else */
+        if (uid)
+                assert_int_equal(chown(f->directory, uid, uid), 0);
         (void)snprintf(f->socket, sizeof(f->socket), "%s/shmd.sock", f->directory);
         (void)snprintf(path, sizeof(path), "%s/notify", f->directory);
         bind_notify(&notify, path);
@@ -101,7 +117,7 @@ struct fixture *fixture_start(const char *const *arguments) {
         f->pid = fork();
         assert_return_code(f->pid, errno);
         if (f->pid == 0)
-                run(f, path, arguments);
+                run(f, path, uid, arguments);
         wait_until_ready(f, notify);
         (void)close(notify);
         (void)unlink(path);

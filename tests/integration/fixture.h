@@ -12,6 +12,9 @@ struct fixture;
 /* Start a daemon; returns when it listens. @arguments: more of them, NULL at the end; NULL: none. */
 struct fixture *fixture_start(const char *const *arguments);
 
+/* The same as another user, with the group of the same number and no other. Takes root. 0: as whoever runs the test. */
+struct fixture *fixture_start_as(uid_t uid, const char *const *arguments);
+
 /* Remove every segment, see that the daemon then has no more descriptors than at first, end it, and see that it ended
  * well and has left no file. After fixture_kill() only tidies up. Returns NULL. */
 struct fixture *fixture_stop(struct fixture *f);
