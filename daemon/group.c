@@ -7,10 +7,11 @@
 #include <sys/eventfd.h>
 
 #include "daemon/segment.h"
+#include "daemon/user.h"
 
 static struct layout_table *table(const struct group *g) { return (struct layout_table *)(void *)g->mapping.base; }
 
-int group_new(struct group **out, uint32_t uid, uint32_t index, bool binding) {
+int group_new(struct group **out, struct user *user, uint32_t index, bool binding) {
         CLEANUP(group_freep) struct group *g = malloc(sizeof(*g));
         uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
         uint64_t size = (sizeof(struct layout_table) + page - 1) / page * page;
@@ -18,7 +19,8 @@ int group_new(struct group **out, uint32_t uid, uint32_t index, bool binding) {
 
         if (!g)
                 return -ENOMEM;
-        *g = (struct group){ .uid = uid, .index = index, .binding = binding, .table = -1, .bell = -1 };
+        *g = (struct group){ .user = user, .index = index, .binding = binding, .table = -1, .bell = -1 };
+        user->n_refs++;
         r = segment_memfd("readers", size, 0);
         if (r < 0)
                 return r;
@@ -41,7 +43,8 @@ struct group *group_free(struct group *g) {
         assert(g->n_readers == 0);
         mapping_deinit(&g->mapping);
         fd_close(g->table);
-        fd_close(g->bell);
+        user_close(g->user, g->bell);
+        user_unref(g->user);
         free(g);
         return NULL;
 }

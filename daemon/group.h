@@ -1,7 +1,9 @@
 /*
  * group.h -- a reader group: readers of one uid at one segment, their table and their bell.
  *
- * The bell is never read or rung here, and never given to a reader. The table is written by its readers: nothing that is
+ * The bell is never read or rung here, and never given to a reader. It is in the readers' watches, though, and the last
+ * close of a file waits for the lock of every watch that it is in: a reader may sit on that for ever. So the bell is closed
+ * on their user's own thread. The table is written by its readers: nothing that is
  * read from it is believed; who has which entry is known from this structure alone.
  */
 #pragma once
@@ -15,20 +17,22 @@
 #include "proto/layout.h"
 #include "proto/slots.h"
 
+struct user;
+
 struct group {
         LIST_ENTRY(group) link; /* the segment's */
-        uint32_t uid;
-        uint32_t index; /* below LAYOUT_GROUPS_MAX */
-        bool binding;   /* its holds bind the writer */
-        int table;      /* memfd */
-        int bell;       /* eventfd */
+        struct user *user;      /* a reference */
+        uint32_t index;         /* below LAYOUT_GROUPS_MAX */
+        bool binding;           /* its holds bind the writer */
+        int table;              /* memfd */
+        int bell;               /* eventfd */
         struct mapping mapping;
         uint32_t n_readers;
         uint64_t entries[LAYOUT_WAITING_WORDS]; /* bit N: entry N is taken */
 };
 
-/* Return: 0 or a negative errno. */
-int group_new(struct group **out, uint32_t uid, uint32_t index, bool binding);
+/* @user: whose readers they will be. Return: 0 or a negative errno. */
+int group_new(struct group **out, struct user *user, uint32_t index, bool binding);
 
 /* It has no readers and is in no list. NULL is fine; returns NULL. */
 struct group *group_free(struct group *g);

@@ -74,11 +74,11 @@ static int reserve_writer(struct handle *h) {
  * another owner stay what they were, and whoever comes later gets into another group. */
 static bool is_binding(const struct segment *s, uint32_t uid) { return uid == s->rule.uid; }
 
-static struct group *find_group(const struct segment *s, uint32_t uid) {
+static struct group *find_group(const struct segment *s, const struct user *user) {
         struct group *g;
 
         LIST_FOREACH (g, &s->groups, link)
-                if (g->uid == uid && g->binding == is_binding(s, uid) && g->n_readers < LAYOUT_READERS_MAX)
+                if (g->user == user && g->binding == is_binding(s, user->uid) && g->n_readers < LAYOUT_READERS_MAX)
                         return g;
         return NULL;
 }
@@ -92,10 +92,10 @@ static struct group *find_empty_group(const struct segment *s) {
         return NULL;
 }
 
-/* A group for one more reader of that uid: one that there is, a new one, or one in the place of an empty one. */
-static int provide_group(struct group **out, struct segment *s, uint32_t uid) {
+/* A group for one more reader of that user: one that there is, a new one, or one in the place of an empty one. */
+static int provide_group(struct group **out, struct segment *s, struct user *user) {
         struct group *old = NULL;
-        struct group *g = find_group(s, uid);
+        struct group *g = find_group(s, user);
         uint32_t index;
         int r;
 
@@ -113,7 +113,7 @@ static int provide_group(struct group **out, struct segment *s, uint32_t uid) {
         }
         if (!notice_may_add_group(s))
                 return HANDLE_E_UNREAD;
-        r = group_new(&g, uid, index, is_binding(s, uid));
+        r = group_new(&g, user, index, is_binding(s, user->uid));
         if (r < 0)
                 return r;
         if (old) {
@@ -127,9 +127,9 @@ static int provide_group(struct group **out, struct segment *s, uint32_t uid) {
         return 0;
 }
 
-static int reserve_reader(struct handle *h, uint32_t uid) {
+static int reserve_reader(struct handle *h) {
         struct group *g;
-        int r = provide_group(&g, h->segment, uid);
+        int r = provide_group(&g, h->segment, h->user);
 
         if (r)
                 return r;
@@ -145,11 +145,21 @@ static int reserve_reader(struct handle *h, uint32_t uid) {
         return 0;
 }
 
-static int provide_room(struct segment *s) {
-        if (s->room >= 0)
-                return 0;
-        s->room = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-        return s->room < 0 ? -errno : 0;
+static int provide_room(struct handle *h) {
+        struct segment *s = h->segment;
+
+        if (s->room < 0) {
+                s->room = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+                if (s->room < 0)
+                        return -errno;
+        }
+        /* It is in the writers' watches, so closing it is for one of them. The owner need not suffer from another. */
+        if (!s->room_user || (h->writer && h->user->uid != s->rule.uid)) {
+                user_unref(s->room_user);
+                s->room_user = h->user;
+                h->user->n_refs++;
+        }
+        return 0;
 }
 
 int handle_new(struct handle **out, struct connection *connection, struct segment *segment,
@@ -178,11 +188,11 @@ int handle_new(struct handle **out, struct connection *connection, struct segmen
         r = segment_map(segment);
         if (r < 0)
                 return r;
-        r = writer ? reserve_writer(h) : reserve_reader(h, connection->peer.uid);
+        r = writer ? reserve_writer(h) : reserve_reader(h);
         if (r)
                 return r;
         if (segment->policy == PROTO_POLICY_BLOCK && (writer || h->group->binding)) {
-                r = provide_room(segment);
+                r = provide_room(h);
                 if (r < 0)
                         return r;
         }

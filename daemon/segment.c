@@ -13,6 +13,7 @@
 
 #include "daemon/allocation.h"
 #include "daemon/group.h"
+#include "daemon/user.h"
 #include "proto/message.h"
 
 #define MEMFD_NAME_MAX 249 /* the kernel's, without the NUL */
@@ -183,7 +184,9 @@ void segment_rest(struct segment *s) {
                 group_free(g);
         }
         s->group_indices = 0;
-        fd_close(STEAL_FD(s->room));
+        if (s->room_user)
+                user_close(s->room_user, STEAL_FD(s->room));
+        s->room_user = user_unref(s->room_user);
         /* What is asked for later is known now: nobody has it open. To map it for each look would cost an interrupt on
          * every core that one of our threads was on. */
         segment_newest(s, &s->rest_sequence, &s->rest_timestamp);

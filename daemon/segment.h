@@ -24,6 +24,7 @@
 struct connection;
 struct group;
 struct handle;
+struct user;
 
 enum segment_state {
         SEGMENT_CREATING, /* its memory is being allocated; the name is taken */
@@ -58,7 +59,8 @@ struct segment {
         uint32_t flags; /* PROTO_SEGMENT_* */
         uint32_t page_size;
         int fd;
-        int room; /* block: the room bell, once somebody needs it */
+        int room;               /* block: the room bell, once somebody needs it */
+        struct user *room_user; /* a reference: on whose thread it is closed, see group.h */
         struct geometry geometry;
         uint64_t rest_sequence; /* of the newest frame, while nobody has it open */
         uint64_t rest_timestamp;
