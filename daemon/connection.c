@@ -305,6 +305,7 @@ static void on_event(evutil_socket_t fd, short what, void *data) {
         }
         if (what & EV_READ && !is_busy(c) && c->state != CONNECTION_DEAD)
                 receive(c);
+        service_changed(c->server);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *data) {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/command.h"
 #include "daemon/log.h"
@@ -17,16 +18,23 @@ static void on_event_log(int severity, const char *text) {
         log_write(severity >= EVENT_LOG_WARN ? LOG_WARNING : LOG_DEBUG, NULL, "libevent: %s", text);
 }
 
-static int run(const struct options *options) {
+static int run(struct options *options, int argc, char **argv) {
         int r;
 
         log_open(options->log_level);
         event_set_log_callback(on_event_log);
         memory_init();
-        r = server_run(options);
+        r = server_run(options, argc, argv);
         memory_deinit();
         libevent_global_shutdown();
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* Whoever restarts it at once, as its unit does so that clients do not notice, would do so without a pause for one that
+ * cannot start. */
+static void slow_down(void) {
+        if (getenv("NOTIFY_SOCKET") && getenv("INVOCATION_ID"))
+                (void)sleep(1);
 }
 
 int main(int argc, char **argv) {
@@ -37,7 +45,7 @@ int main(int argc, char **argv) {
 
         switch (r) {
         case 0:
-                status = run(&options);
+                status = run(&options, argc, argv);
                 break;
         case OPTIONS_E_DONE:
                 status = EXIT_SUCCESS;
@@ -52,5 +60,7 @@ int main(int argc, char **argv) {
                 break;
         }
         options_deinit(&options);
+        if (status != EXIT_SUCCESS)
+                slow_down();
         return status;
 }

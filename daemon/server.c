@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
 
 #include "daemon/connection.h"
 #include "daemon/limits.h"
@@ -43,6 +42,7 @@ static void settle(struct server *server) {
                 }
                 notice_flush(server);
         } while (!TAILQ_EMPTY(&server->dead));
+        service_changed(server);
 }
 
 static void on_deferred(evutil_socket_t fd, short what, void *data) {
@@ -63,6 +63,7 @@ void server_defer(struct server *server) {
 void server_add_connection(struct server *server, struct connection *c) {
         TAILQ_INSERT_TAIL(&server->connections, c, link);
         server->n_connections++;
+        service_changed(server);
 }
 
 void server_bury_connection(struct server *server, struct connection *c) {
@@ -119,22 +120,34 @@ static int handle_signals(struct server *server) {
         return mapping_guard();
 }
 
-static void init_budget(struct server *server) {
+static void set_limits(struct server *server) {
         const struct options *o = server->options;
 
-        server->budget = (struct budget){
-                .segments_max = o->max_segments,
-                .bytes_max = o->max_bytes ? o->max_bytes : memory_limit() / 4 * 3,
-                .segment_bytes_max = o->max_segment_bytes,
-        };
+        server->budget.segments_max = o->max_segments;
+        server->budget.bytes_max = o->max_bytes ? o->max_bytes : memory_limit() / 4 * 3;
+        server->budget.segment_bytes_max = o->max_segment_bytes;
+}
+
+void server_configure(struct server *server, struct options *fresh) {
+        struct options old = *server->options;
+
+        if (strcmp(fresh->socket, old.socket) != 0)
+                log_notice("the socket stays where it is until the next start: %s", old.socket);
+        *server->options = *fresh;
+        server->options->socket = old.socket;
+        old.socket = fresh->socket;
+        *fresh = old;
+        log_open(server->options->log_level);
+        set_limits(server);
+        server->listeners.complained = false;
 }
 
 static void serve(struct server *server) {
         log_info("ready: %" PRIu64 " segments, %" PRIu64 " bytes, %" PRIu64 " clients at most",
                  server->budget.segments_max, server->budget.bytes_max, server->options->max_clients);
-        (void)sd_notify(0, "READY=1");
+        service_ready(server);
         (void)event_base_dispatch(server->base);
-        (void)sd_notify(0, "STOPPING=1");
+        service_stopping(server);
 }
 
 static void drop_all(struct server *server) {
@@ -154,12 +167,15 @@ static void init(struct server *server) {
         notices_init(server);
         registry_init(&server->registry);
         users_init(&server->users, &server->pool);
-        init_budget(server);
+        service_init(server);
+        set_limits(server);
 }
 
 static void release(struct server *server) {
         (void)event_del(&server->deferred);
         notices_deinit(server);
+        service_deinit(server);
+        reload_deinit(server);
         for (size_t i = 0; i < sizeof(server->ends) / sizeof(server->ends[0]); i++)
                 if (event_initialized(&server->ends[i]))
                         (void)event_del(&server->ends[i]);
@@ -197,7 +213,7 @@ static int start_and_serve(struct server *server) {
         return r;
 }
 
-int server_run(const struct options *options) {
+int server_run(struct options *options, int argc, char **argv) {
         struct server server = { .options = options };
         int r;
 
@@ -213,7 +229,9 @@ int server_run(const struct options *options) {
                 return -ENOMEM;
         }
         init(&server);
-        r = start_and_serve(&server);
+        r = reload_init(&server, argc, argv);
+        if (r == 0)
+                r = start_and_serve(&server);
         release(&server);
         return r;
 }

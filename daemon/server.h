@@ -15,7 +15,9 @@
 #include "daemon/listener.h"
 #include "daemon/notice.h"
 #include "daemon/registry.h"
+#include "daemon/reload.h"
 #include "daemon/request.h"
+#include "daemon/service.h"
 #include "daemon/user.h"
 #include "daemon/worker.h"
 
@@ -27,8 +29,8 @@ struct segment;
 TAILQ_HEAD(connection_queue, connection);
 
 struct server {
-        const struct options *options; /* borrowed */
-        uint64_t store_max;            /* descriptors that systemd keeps; see limits.h */
+        struct options *options; /* borrowed; a reload changes them */
+        uint64_t store_max;      /* descriptors that systemd keeps; see limits.h */
         struct event_base *base;
         struct event deferred; /* the end of the turn */
         struct event ends[2];  /* SIGTERM, SIGINT */
@@ -39,6 +41,8 @@ struct server {
         struct registry registry;
         struct notices notices;
         struct listeners listeners;
+        struct service service;
+        struct reload reload;
         struct connection_queue connections;
         struct connection_queue dead;
         size_t n_connections; /* both */
@@ -48,16 +52,22 @@ struct server {
 
 /**
  * server_run() - serve until a signal ends it
- * @options: borrowed
+ * @options: borrowed; a reload changes them
+ * @argc:    the command line that they come from,
+ * @argv:    for a reload
  *
  * What keeps it from starting is logged.
  *
  * Return: 0 or a negative errno.
  */
-int server_run(const struct options *options);
+int server_run(struct options *options, int argc, char **argv);
 
 /* Do what was put off, at the end of this turn. */
 void server_defer(struct server *server);
+
+/* From now on the limits are these, and lines as urgent as that are logged. Nothing is dropped. @fresh: gets the old
+ * ones. */
+void server_configure(struct server *server, struct options *fresh);
 
 void server_add_connection(struct server *server, struct connection *c);
 

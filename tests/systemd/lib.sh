@@ -11,7 +11,7 @@
 #   as USER COMMAND...              ... what it does
 #   journal MATCH...                entries as JSON, one a line: FIELD=VALUE and options of journalctl
 #   store_count                     descriptors that systemd keeps for shmd.service
-#   fresh                           both units as if never started, with nothing in the store; the socket is active
+#   fresh                           no segments, the socket is active, the service is not
 set -u
 
 [ "${SHMD_BOX-}" ] || {
@@ -71,7 +71,7 @@ journal() {
 store_count() { show NFileDescriptorStore; }
 
 fresh() {
-        systemctl stop shmd.socket shmd.service
-        systemctl reset-failed shmd.socket shmd.service 2>/dev/null
         systemctl start shmd.socket || fail 'the socket does not start'
+        shmctl list --noheadings --raw --output NAME | xargs -r shmctl remove || fail 'segments cannot be removed'
+        systemctl stop shmd.service 2>/dev/null # it says that the socket may start it again
 }

@@ -27,6 +27,10 @@ if [ "${SHMD_BOX-}" ]; then
         exec "$@"
 fi
 
+[ "$(id -u)" = 0 ] || {
+        echo 'run.sh: skipped: only root can start a box' >&2
+        exit 77
+}
 stage=$(mktemp -d "${TMPDIR:-/tmp}/shmd-stage.XXXXXX") || exit 1
 box=
 trap 'rm -rf "$stage"' EXIT

@@ -1,0 +1,126 @@
+#!/bin/sh
+# test_service.sh - the service's life: started by its first client, and again after every kind of end.
+. "$(dirname -- "$0")/lib.sh"
+
+answers() { shmctl list >/dev/null; }
+pid_is_not() { [ "$(show MainPID)" != "$1" ] && [ "$(show MainPID)" != 0 ]; }
+status_has() { show StatusText | grep -q -F -e "$1"; }
+
+# restarted_after WHAT COMMAND... - it makes the daemon end; it is there again, as another process
+restarted_after() {
+        what=$1
+        shift
+        before=$(show MainPID)
+        "$@" || fail "$what: $*"
+        eventually pid_is_not "$before"
+        answers || fail "it does not answer after $what"
+        is active "$(systemctl is-active shmd.service)" "the service after $what"
+        is active "$(systemctl is-active shmd.socket)" "the socket after $what"
+}
+
+step 'the first client starts it'
+fresh
+is inactive "$(systemctl is-active shmd.service)" 'the service before there is a client'
+is 'root root 666' "$(stat -c '%U %G %a' $socket)" 'the socket'
+add_user one
+as one shmctl list >/dev/null || fail 'it does not answer a user'
+is active "$(systemctl is-active shmd.service)" 'the service'
+is notify "$(show Type)" 'the type'
+
+step 'the status'
+as one shmctl create a --size 1M --slots 4 || fail 'create'
+eventually status_has '1 segment, 4.0M, 0 clients'
+
+step 'every end is followed by a start'
+restarted_after 'a kill' systemctl kill --signal KILL shmd.service
+restarted_after 'a crash' systemctl kill --signal SEGV shmd.service
+restarted_after 'an end in order' systemctl kill --signal TERM shmd.service
+restarted_after 'a restart' systemctl restart shmd.service
+for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+        restarted_after "kill $i in a row" systemctl kill --signal KILL shmd.service
+done
+
+step 'a stop ends it, until the next client'
+systemctl stop shmd.service 2>/dev/null || fail 'stop'
+is 0 "$(show ExecMainStatus)" 'its exit status'
+answers || fail 'it does not answer after a stop'
+
+step 'a daemon that hangs is restarted'
+drop_in shmd.service '[Service]
+WatchdogSec=2s'
+systemctl restart shmd.service
+pid=$(show MainPID)
+restarts=$(show NRestarts)
+systemctl kill --signal STOP shmd.service
+eventually pid_is_not "$pid"
+answers || fail 'it does not answer'
+is $((restarts + 1)) "$(show NRestarts)" 'the restarts'
+journalctl --sync
+journalctl --quiet --unit shmd.service --grep 'Watchdog timeout' >/dev/null || fail 'no word of the watchdog'
+drop_in shmd.service
+
+step 'reload'
+mkdir -p /usr/local/etc/shmd
+fresh
+systemctl start shmd.service
+pid=$(show MainPID)
+shmctl create kept --size 4K || fail 'create'
+printf '[shmd]\nmax-segments = 2\n' >/usr/local/etc/shmd/shmd.conf
+systemctl reload shmd.service || fail 'reload'
+two_at_most() {
+        shmctl create b --size 4K && shmctl create c --size 4K 2>/dev/null && shmctl remove b c
+        [ "$(shmctl list --noheadings | wc -l)" = 2 ]
+}
+eventually two_at_most
+is "$pid" "$(show MainPID)" 'the process after a reload'
+printf '[shmd]\nmax-segments = none\n' >/usr/local/etc/shmd/shmd.conf
+systemctl reload shmd.service || fail 'reload'
+eventually status_has "the old configuration holds: /usr/local/etc/shmd/shmd.conf:2: max-segments is 'none'"
+is "$pid" "$(show MainPID)" 'the process after a reload that was refused'
+is active "$(systemctl is-active shmd.service)" 'the service after a reload that was refused'
+is 2 "$(shmctl list --noheadings | wc -l)" 'the segments'
+
+step 'a configuration with which it cannot start'
+fresh
+systemctl start shmd.service 2>/dev/null && fail 'it starts with a wrong configuration'
+activating() { [ "$(systemctl is-active shmd.service)" = activating ]; }
+eventually activating
+begin=$(date +%s)
+restarts=$(show NRestarts)
+sleep 3 # how often it is tried meanwhile is what this is about
+tries=$(($(show NRestarts) - restarts))
+[ "$tries" -ge 1 ] || fail 'it is not tried again'
+[ "$tries" -le $(($(date +%s) - begin + 1)) ] || fail "$tries starts in 3 seconds"
+rm /usr/local/etc/shmd/shmd.conf
+answers || fail 'it does not answer with a configuration that is right'
+
+step 'a lower limit'
+drop_in shmd.service '[Service]
+LimitNOFILE=1000'
+systemctl restart shmd.service || fail 'restart'
+answers || fail 'it does not answer'
+journal --grep 'no more than 468 are stored' | grep -q MESSAGE || fail 'it does not say that the limit is too low'
+drop_in shmd.service
+
+step 'the socket: group and mode by a drop-in, a second place'
+groupadd viewers
+add_user two
+usermod --append --groups viewers two
+drop_in shmd.socket '[Socket]
+SocketMode=0660
+SocketGroup=viewers
+ListenSequentialPacket=/run/shmd/second.sock'
+systemctl restart shmd.socket || fail 'restart of the socket'
+is 'root viewers 660' "$(stat -c '%U %G %a' $socket)" 'the socket'
+as two shmctl list >/dev/null || fail 'the group is not served'
+as one shmctl list >/dev/null 2>&1 && fail 'somebody outside the group is served'
+SHMD_SOCKET=/run/shmd/second.sock shmctl list >/dev/null || fail 'nobody answers at the second place'
+drop_in shmd.socket
+systemctl restart shmd.socket || fail 'restart of the socket'
+as one shmctl list >/dev/null || fail 'it does not answer'
+
+step 'the service goes with its socket'
+systemctl stop shmd.socket || fail 'stop'
+is inactive "$(systemctl is-active shmd.service)" 'the service'
+[ ! -e $socket ] || fail 'the socket is still there'
+[ -d /run/shmd ] || fail 'its directory is not there any more'
