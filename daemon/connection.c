@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,12 +50,22 @@ static void on_event(evutil_socket_t fd, short what, void *data);
 
 static bool is_busy(const struct connection *c) { return c->reply || c->request || c->reception; }
 
-/* While a request is under way nothing is read, so only EV_CLOSED tells of a client that has gone. */
+/* A client that goes before it has read all leaves an error, which libevent tells as reading and writing, not as closed. */
+static bool has_failed(const struct connection *c) {
+        struct pollfd p = { .fd = c->socket };
+
+        return poll(&p, 1, 0) == 1 && p.revents & (POLLERR | POLLHUP);
+}
+
+/* While a request is under way nothing is read, and EV_CLOSED tells of a client that has gone, or an error, which comes
+ * with EV_READ or EV_WRITE. The next request may be there to be read all the time: an edge is enough. */
 void connection_update(struct connection *c) {
-        short wanted = is_busy(c) ? EV_CLOSED : EV_READ;
+        short wanted = EV_READ;
 
         if (c->state == CONNECTION_DEAD)
                 return;
+        if (is_busy(c))
+                wanted = c->full ? EV_CLOSED : EV_CLOSED | EV_READ | EV_ET;
         if (c->full)
                 wanted |= EV_WRITE;
         if (wanted == c->wanted)
@@ -295,7 +306,7 @@ static void on_event(evutil_socket_t fd, short what, void *data) {
         (void)fd;
         if (c->state == CONNECTION_DEAD)
                 return;
-        if (what & EV_CLOSED) {
+        if (what & EV_CLOSED || (what & EV_READ && is_busy(c) && has_failed(c))) {
                 connection_drop(c);
                 return;
         }

@@ -5,8 +5,10 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -751,6 +753,24 @@ static void test_many_wait(void **state) {
         }
 }
 
+/* Who goes with a reply unread is gone for the daemon, too, whatever it is waiting for. */
+static void test_gone_with_a_reply_unread(void **state) {
+        struct requests *t = *state;
+        struct proto_stat m = { .name = "nothing" };
+        struct wire *gone = another(t, 1);
+        int unread;
+
+        wire_header(gone, &m, PROTO_OP_STAT, 0);
+        wire_send(gone, &m, sizeof(m), NULL, 0);
+        wire_open_send(gone, "later", PROTO_ACCESS_READ, PROTO_OPEN_WAIT, 0);
+        do
+                assert_return_code(ioctl(gone->socket, SIOCOUTQ, &unread), errno);
+        while (unread > 0);
+        assert_true(wire_pending(gone));
+        wire_close(gone);
+        fixture_expect_idle(t->daemon, 1);
+}
+
 /* Wait until it has one descriptor more than that. */
 static void await_descriptor(const struct requests *t, const struct wire *w, int before) {
         for (int i = 0; fixture_fds(t->daemon) <= before; i++)
@@ -1268,6 +1288,7 @@ int main(void) {
                 TEST(test_locks),
                 TEST(test_wait_until_it_exists),
                 TEST(test_many_wait),
+                TEST(test_gone_with_a_reply_unread),
                 TEST(test_two_creates_at_once),
                 TEST(test_a_creator_that_vanishes),
                 TEST(test_a_large_create_holds_up_nobody),
