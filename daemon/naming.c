@@ -73,8 +73,9 @@ static char *trim(char *text) {
         size_t n;
 
         text += strspn(text, BLANKS);
-        for (n = strlen(text); n > 0 && strchr(BLANKS, text[n - 1]); n--)
-                continue;
+        n = strlen(text);
+        while (n > 0 && strchr(BLANKS, text[n - 1]))
+                n--;
         text[n] = '\0';
         return text;
 }

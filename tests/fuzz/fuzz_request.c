@@ -1,5 +1,6 @@
 /*
- * fuzz_request.c -- the daemon, and up to four clients of three users that say and do what the input tells.
+ * fuzz_request.c -- the daemon, and up to four clients of three users, one of them an administrator, that say and do what
+ * the input tells.
  *
  * Everything but listening is the daemon's own: its loop, its threads, its memory. A client may send any message with
  * any descriptors, leave its replies unread, go away at any time, and scribble over the memory that it was given. Then
@@ -52,11 +53,14 @@ static void set_up(void) {
                 .max_bytes = 4 << 20,
                 .max_segment_bytes = 2 << 20,
                 .max_clients = CLIENTS,
-                .admins = ACCESS_NO_GROUP,
+                .admins = 1002,
                 .log_level = LOG_ERR,
         };
 
+        char text[64];
+
         log_open(-1);
+        CHECK(naming_add(&options.naming, "a/", "user 1000", text, sizeof(text)) == 0);
         memory_init();
         server.options = &options;
         server.base = make_base();
@@ -95,7 +99,7 @@ static void leave(struct client *c) {
 }
 
 static void come(struct client *c, uint8_t how) {
-        static const uid_t uids[] = { 1000, 1000, 1001, 0 };
+        static const uid_t uids[] = { 1000, 1000, 1001, 1002 };
         int sockets[2];
 
         leave(c);
@@ -220,6 +224,15 @@ static size_t request(struct feed *f, union proto_any *m, uint16_t op) {
         case PROTO_OP_REMOVE:
                 name(f, m->remove.name, sizeof(m->remove.name));
                 break;
+        case PROTO_OP_CHMOD:
+                m->chmod.mode = (uint32_t)number(f);
+                name(f, m->chmod.name, sizeof(m->chmod.name));
+                break;
+        case PROTO_OP_CHOWN:
+                m->chown.uid = feed_u8(f) & 1 ? 1000 + (feed_u8(f) & 1) : PROTO_KEEP;
+                m->chown.gid = feed_u8(f) & 1 ? (uint32_t)number(f) : PROTO_KEEP;
+                name(f, m->chown.name, sizeof(m->chown.name));
+                break;
         default:
                 feed_bytes(f, m, 64);
                 break;
@@ -247,8 +260,9 @@ static void ask(struct client *c, struct feed *f) {
                 PROTO_OP_OPEN,   PROTO_OP_STAT,     PROTO_OP_LIST,
                 PROTO_OP_REMOVE, PROTO_OP_OPEN,     0,
                 PROTO_OP_CREATE, PROTO_OP_REQUESTS, PROTO_OP_HELLO,
+                PROTO_OP_CHMOD,  PROTO_OP_CHOWN,    PROTO_OP_CHOWN,
         };
-        uint16_t op = ops[feed_u8(f) % 12];
+        uint16_t op = ops[feed_u8(f) % 15];
         size_t size;
         uint32_t n_fds = op == PROTO_OP_OPEN;
         uint8_t kind = 2;

@@ -378,8 +378,6 @@ static void test_no_administrators(void **state) {
 
 /* ---- names ------------------------------------------------------------------------------------------------------ */
 
-static char config[] = "/tmp/shmd-access-XXXXXX";
-
 static int setup_names(void **state) {
         static const char content[] = "[names]\n"
                                       "cam/ = group 61000, user root\n"
@@ -388,6 +386,7 @@ static int setup_names(void **state) {
                                       "sys = nobody\n"
                                       "[shmd]\n"
                                       "admin-group = 62000\n";
+        char config[] = "/tmp/shmd-access-XXXXXX";
         const char *const arguments[] = { "--config", config, NULL };
         int fd = mkstemp(config);
         int r;
@@ -397,7 +396,6 @@ static int setup_names(void **state) {
         (void)close(fd);
         r = library_setup_with(state, arguments);
         (void)unlink(config);
-        memcpy(config + strlen(config) - 6, "XXXXXX", 6);
         return r;
 }
 
