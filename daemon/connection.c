@@ -27,6 +27,10 @@ const char *connection_name(const struct connection *c, char *text, size_t size)
         return text;
 }
 
+struct log_about connection_about(const struct connection *c, enum log_event event, const char *segment) {
+        return (struct log_about){ .event = event, .segment = segment, .peer = &c->peer, .client = c->client };
+}
+
 void connection_set_client(struct connection *c, const char *client) {
         (void)snprintf(c->client, sizeof(c->client), "%s", client);
         for (char *p = c->client; *p; p++)
@@ -35,13 +39,21 @@ void connection_set_client(struct connection *c, const char *client) {
 }
 
 static void complain(struct connection *c, const char *what) {
+        struct log_about about = connection_about(c, LOG_EVENT_DROPPED, NULL);
         char name[128];
 
         if (c->complained)
                 return;
         c->complained = true;
-        log_write(LOG_WARNING, &(struct log_about){ .peer = &c->peer }, "%s: %s",
-                  connection_name(c, name, sizeof(name)), what);
+        log_write(LOG_WARNING, &about, "%s: %s", connection_name(c, name, sizeof(name)), what);
+}
+
+void connection_give_up(struct connection *c, const char *why) {
+        char text[192];
+
+        (void)snprintf(text, sizeof(text), "dropped: %s", why);
+        complain(c, text);
+        connection_drop(c);
 }
 
 /* ---- what to wait for ------------------------------------------------------------------------------------------- */
@@ -75,8 +87,7 @@ void connection_update(struct connection *c) {
         c->wanted = 0;
         (void)event_assign(&c->event, c->server->base, c->socket, (short)(wanted | EV_PERSIST), on_event, c);
         if (event_add(&c->event, NULL) < 0) {
-                complain(c, "dropped: out of memory");
-                connection_drop(c);
+                connection_give_up(c, "out of memory");
                 return;
         }
         c->wanted = wanted;
@@ -113,8 +124,8 @@ static bool put_off(struct connection *c, int outcome) {
         case PACKET_E_CLOSED:
                 break;
         default:
-                (void)snprintf(text, sizeof(text), "dropped: it cannot be sent to: %s", strerror(-outcome));
-                complain(c, text);
+                (void)snprintf(text, sizeof(text), "it cannot be sent to: %s", strerror(-outcome));
+                connection_give_up(c, text);
                 break;
         }
         connection_drop(c);
@@ -167,8 +178,7 @@ void connection_reply(struct connection *c, const struct proto_header *message, 
                 goto out;
         reply = malloc(sizeof(*reply) + message->size);
         if (!reply) {
-                complain(c, "dropped: out of memory");
-                connection_drop(c);
+                connection_give_up(c, "out of memory");
                 goto out;
         }
         reply->size = message->size;
@@ -215,6 +225,7 @@ struct reception {
 /* A message has come, or why none has. Takes descriptors out of @packet. */
 static void received(struct connection *c, struct packet *packet, int outcome) {
         static const struct proto_header none = { 0 };
+        char text[128];
 
         switch (outcome) {
         case 0:
@@ -234,8 +245,8 @@ static void received(struct connection *c, struct packet *packet, int outcome) {
                                      "for any");
                 break;
         default:
-                log_warning("cannot receive from a client: %s", strerror(-outcome));
-                connection_drop(c);
+                (void)snprintf(text, sizeof(text), "it cannot be received from: %s", strerror(-outcome));
+                connection_give_up(c, text);
                 break;
         }
         connection_update(c);
@@ -278,8 +289,7 @@ static void receive_with_fds(struct connection *c) {
         }
         if (r < 0) {
                 free(reception);
-                complain(c, "dropped: no memory or no thread to receive its descriptor with");
-                connection_drop(c);
+                connection_give_up(c, "no memory or no thread to receive its descriptor with");
                 return;
         }
         c->user->n_refs++;
@@ -330,8 +340,7 @@ static void on_timer(evutil_socket_t fd, short what, void *data) {
                 c->retrying = false;
                 push_late(c);
         } else if (c->state == CONNECTION_NEW) {
-                complain(c, "dropped: no hello came in time");
-                connection_drop(c);
+                connection_give_up(c, "no hello came in time");
         }
 }
 

@@ -73,6 +73,9 @@ void connection_drop(struct connection *c);
 /* End of the turn: free one that was dropped. */
 void connection_free(struct connection *c);
 
+/* It cannot be served any longer: log why (once), drop it. */
+void connection_give_up(struct connection *c, const char *why);
+
 /* The client broke the protocol: log it (once), tell it, drop it. */
 void connection_violation(struct connection *c, const struct proto_header *request, int error, const char *format, ...)
         __attribute__((format(printf, 4, 5)));
@@ -94,6 +97,9 @@ void connection_update(struct connection *c);
 
 /* Who it is, for a line of the log: "uid 1000, pid 4711 (shmctl)". */
 const char *connection_name(const struct connection *c, char *text, size_t size);
+
+/* The same for the journal. @segment may be NULL. */
+struct log_about connection_about(const struct connection *c, enum log_event event, const char *segment);
 
 /* Keep the client's name for itself, fit for printing. */
 void connection_set_client(struct connection *c, const char *client);

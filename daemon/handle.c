@@ -244,7 +244,7 @@ struct handle *handle_free(struct handle *h) {
                 notice_forget(s);
                 segment_rest(s);
                 if (s->flags & PROTO_SEGMENT_EPHEMERAL && s->used && s->state == SEGMENT_READY)
-                        server_remove_segment(h->server, s, "its last user has closed it");
+                        server_remove_segment(h->server, s, NULL, "its last user has closed it");
         } else if (was_open) {
                 notice_change(h->server, s, h->writer);
         }

@@ -22,7 +22,8 @@ static uint64_t number_in(const char *variable) {
         errno = 0;
         n = strtoull(text, &end, 10);
         if (errno || *end || text[0] < '0' || text[0] > '9') {
-                log_warning("$%s is '%s': it must be a number; nothing is stored over a restart", variable, text);
+                log_event(LOG_WARNING, LOG_EVENT_LIMIT,
+                          "$%s is '%s': it must be a number; nothing is stored over a restart", variable, text);
                 return 0;
         }
         return n;
@@ -42,10 +43,11 @@ uint64_t limits_store(void) {
         fit = limit.rlim_cur > START_RESERVE ? (limit.rlim_cur - START_RESERVE) / 2 : 0;
         if (max <= fit)
                 return max;
-        log_warning("the soft limit of descriptors is %ju: to hand over the %" PRIu64
-                    " that may be stored, systemd needs "
-                    "%" PRIu64 " (LimitNOFILE=); no more than %" PRIu64 " are stored",
-                    (uintmax_t)limit.rlim_cur, max, 2 * max + START_RESERVE, fit);
+        log_event(LOG_WARNING, LOG_EVENT_LIMIT,
+                  "the soft limit of descriptors is %ju: to hand over the %" PRIu64
+                  " that may be stored, systemd needs "
+                  "%" PRIu64 " (LimitNOFILE=); no more than %" PRIu64 " are stored",
+                  (uintmax_t)limit.rlim_cur, max, 2 * max + START_RESERVE, fit);
         return fit;
 }
 
@@ -57,9 +59,10 @@ void limits_raise(const struct options *options) {
                 return;
         limit.rlim_cur = limit.rlim_max;
         if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-                log_warning("cannot raise the limit of descriptors: %s", strerror(errno));
+                log_event(LOG_WARNING, LOG_EVENT_LIMIT, "cannot raise the limit of descriptors: %s", strerror(errno));
         if (limit.rlim_max < options->max_segments + options->max_clients)
-                log_notice("the limit of descriptors is %ju: too few for %" PRIu64 " segments and %" PRIu64
-                           " clients at once (LimitNOFILE=, ulimit -n)",
-                           (uintmax_t)limit.rlim_max, options->max_segments, options->max_clients);
+                log_event(LOG_NOTICE, LOG_EVENT_LIMIT,
+                          "the limit of descriptors is %ju: too few for %" PRIu64 " segments and %" PRIu64
+                          " clients at once (LimitNOFILE=, ulimit -n)",
+                          (uintmax_t)limit.rlim_max, options->max_segments, options->max_clients);
 }

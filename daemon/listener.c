@@ -50,7 +50,7 @@ static void turn_away(struct server *server, int socket, int error, const char *
 
 static void complain(struct listeners *l, const char *what) {
         if (!l->complained)
-                log_warning("%s; this is said once", what);
+                log_event(LOG_WARNING, LOG_EVENT_TURNED_AWAY, "%s; this is said once", what);
         l->complained = true;
 }
 
@@ -199,14 +199,15 @@ static int own_socket(struct listeners *l, const char *path) {
         int r;
 
         if (strlen(path) >= sizeof(address.sun_path)) {
-                log_error("the socket's path has %zu bytes, a socket's may have %zu: %s", strlen(path),
+                log_event(LOG_ERR, LOG_EVENT_START_FAILED,
+                          "the socket's path has %zu bytes, a socket's may have %zu: %s", strlen(path),
                           sizeof(address.sun_path) - 1, path);
                 return -ENAMETOOLONG;
         }
         memcpy(address.sun_path, path, strlen(path) + 1);
         r = make_directory(path);
         if (r < 0) {
-                log_error("cannot make the directory of %s: %s", path, strerror(-r));
+                log_event(LOG_ERR, LOG_EVENT_START_FAILED, "cannot make the directory of %s: %s", path, strerror(-r));
                 return r;
         }
         if (asprintf(&l->lock_path, "%s.lock", path) < 0) {
@@ -217,15 +218,18 @@ static int own_socket(struct listeners *l, const char *path) {
         if (r == 0)
                 r = clear_path(&address);
         if (r == -EADDRINUSE) {
-                log_error("another daemon listens on %s already: stop it, or choose another --socket", path);
+                log_event(LOG_ERR, LOG_EVENT_START_FAILED,
+                          "another daemon listens on %s already: stop it, or choose another --socket", path);
                 return r;
         }
         if (r == -ENOTSOCK) {
-                log_error("%s exists and is not a socket: remove it, or choose another --socket", path);
+                log_event(LOG_ERR, LOG_EVENT_START_FAILED,
+                          "%s exists and is not a socket: remove it, or choose another --socket", path);
                 return r;
         }
         if (r < 0) {
-                log_error("cannot use %s: %s", l->lock < 0 ? l->lock_path : path, strerror(-r));
+                log_event(LOG_ERR, LOG_EVENT_START_FAILED, "cannot use %s: %s", l->lock < 0 ? l->lock_path : path,
+                          strerror(-r));
                 return r;
         }
         fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -237,7 +241,7 @@ static int own_socket(struct listeners *l, const char *path) {
         if (r == 0 && (lstat(path, &st) < 0 || listen(fd, BACKLOG) < 0))
                 r = -errno;
         if (r < 0) {
-                log_error("cannot listen on %s: %s", path, strerror(-r));
+                log_event(LOG_ERR, LOG_EVENT_START_FAILED, "cannot listen on %s: %s", path, strerror(-r));
                 return r;
         }
         l->path = strdup(path);
@@ -264,7 +268,8 @@ static int passed_sockets(struct listeners *l) {
                 int flags;
 
                 if (l->n == LISTENERS_MAX || sd_is_socket_unix(fd, SOCK_SEQPACKET, 1, NULL, 0) <= 0) {
-                        log_error("descriptor %d that was passed is not a listening Unix socket of sequenced packets "
+                        log_event(LOG_ERR, LOG_EVENT_START_FAILED,
+                                  "descriptor %d that was passed is not a listening Unix socket of sequenced packets "
                                   "(ListenSequentialPacket=), or one too many",
                                   fd);
                         return -EINVAL;

@@ -37,6 +37,15 @@ static void slow_down(void) {
                 (void)sleep(1);
 }
 
+/* As a service, to those who look for it in the journal; on a terminal as every program does. */
+static void complain(const char *text) {
+        log_open(LOG_ERR);
+        if (log_is_journal())
+                log_event(LOG_ERR, LOG_EVENT_START_FAILED, "cannot start: %s", text);
+        else
+                (void)fprintf(stderr, "shmd: %s\n", text);
+}
+
 int main(int argc, char **argv) {
         char text[OPTIONS_TEXT_SIZE];
         struct options options;
@@ -51,11 +60,11 @@ int main(int argc, char **argv) {
                 status = EXIT_SUCCESS;
                 break;
         case OPTIONS_E_WRONG:
-                (void)fprintf(stderr, "shmd: %s\n", text);
+                complain(text);
                 status = EXIT_USAGE;
                 break;
         default:
-                (void)fprintf(stderr, "shmd: %s\n", strerror(-r));
+                complain(strerror(-r));
                 status = EXIT_FAILURE;
                 break;
         }

@@ -29,9 +29,9 @@ static void on_done(struct job *job, int result) {
                 (void)snprintf(r->text, sizeof(r->text), "%s", strerror(-r->outcome));
         if (r->outcome == 0) {
                 server_configure(server, &r->options);
-                log_info("the configuration has been read anew");
+                log_event(LOG_INFO, LOG_EVENT_RELOADED, "the configuration has been read anew");
         } else {
-                log_error("the configuration stays as it was: %s", r->text);
+                log_event(LOG_ERR, LOG_EVENT_RELOAD_REFUSED, "the configuration stays as it was: %s", r->text);
         }
         options_deinit(&r->options);
         service_reloaded(server, r->outcome ? r->text : NULL);

@@ -157,8 +157,7 @@ void request_receive(struct connection *c, struct packet *packet) {
 
         if (!r) {
                 user_close(c->user, packet_take_fd(packet, 0));
-                log_warning("a client is dropped: out of memory");
-                connection_drop(c);
+                connection_give_up(c, "out of memory");
                 return;
         }
         *r = (struct request){ .connection = c, .watch = packet_take_fd(packet, 0) };

@@ -37,7 +37,7 @@ void request_remove(struct request *r) {
 
         if (!s)
                 return;
-        server_remove_segment(c->server, s, connection_name(c, text, sizeof(text)));
+        server_remove_segment(c->server, s, c, connection_name(c, text, sizeof(text)));
         /* Who removes it may rely on it: those who have it open have been told. */
         notice_flush(c->server);
         request_finish(r, &reply, sizeof(reply));
@@ -46,12 +46,13 @@ void request_remove(struct request *r) {
 /* From now on; what is open stays open. */
 static void change(struct request *r, struct segment *s, struct access_rule rule) {
         struct connection *c = r->connection;
+        struct log_about about = connection_about(c, LOG_EVENT_CHANGED, s->name);
         struct proto_header reply;
         char text[128];
 
-        log_write(LOG_INFO, &(struct log_about){ .segment = s->name, .peer = &c->peer },
-                  "%s: uid %u, gid %u, mode %04o instead of uid %u, gid %u, mode %04o: %s", s->name, rule.uid, rule.gid,
-                  rule.mode, s->rule.uid, s->rule.gid, s->rule.mode, connection_name(c, text, sizeof(text)));
+        log_write(LOG_INFO, &about, "%s: uid %u, gid %u, mode %04o instead of uid %u, gid %u, mode %04o: %s", s->name,
+                  rule.uid, rule.gid, rule.mode, s->rule.uid, s->rule.gid, s->rule.mode,
+                  connection_name(c, text, sizeof(text)));
         s->rule = rule;
         request_finish(r, &reply, sizeof(reply));
 }

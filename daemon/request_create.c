@@ -117,9 +117,12 @@ static void conclude(struct server *server, struct segment *s, struct request *r
                 result = segment_finish(s);
         registry_wake(&server->registry, s->name);
         if (result == 0) {
-                log_write(LOG_INFO, &(struct log_about){ .segment = s->name, .peer = r ? &r->connection->peer : NULL },
-                          "%s created: %" PRIu32 " slots of %" PRIu64 " bytes, for uid %u, mode %04o", s->name,
-                          s->geometry.n_slots, s->geometry.slot_size, s->rule.uid, s->rule.mode);
+                struct log_about about = { .event = LOG_EVENT_CREATED, .segment = s->name, .uid = &s->rule.uid };
+
+                if (r)
+                        about = connection_about(r->connection, LOG_EVENT_CREATED, s->name);
+                log_write(LOG_INFO, &about, "%s created: %" PRIu32 " slots of %" PRIu64 " bytes, for uid %u, mode %04o",
+                          s->name, s->geometry.n_slots, s->geometry.slot_size, s->rule.uid, s->rule.mode);
                 if (r)
                         request_finish(r, &reply.header, sizeof(reply));
                 return;

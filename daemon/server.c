@@ -72,8 +72,12 @@ void server_bury_connection(struct server *server, struct connection *c) {
         server_defer(server);
 }
 
-void server_remove_segment(struct server *server, struct segment *s, const char *why) {
-        log_write(LOG_INFO, &(struct log_about){ .segment = s->name }, "%s removed: %s", s->name, why);
+void server_remove_segment(struct server *server, struct segment *s, const struct connection *by, const char *why) {
+        struct log_about about = { .event = LOG_EVENT_REMOVED, .segment = s->name, .uid = &s->rule.uid };
+
+        if (by)
+                about = connection_about(by, LOG_EVENT_REMOVED, s->name);
+        log_write(LOG_INFO, &about, "%s removed: %s", s->name, why);
         (void)segment_ref(s);
         registry_remove(&server->registry, s);
         if (s->n_handles > 0)
@@ -87,7 +91,7 @@ static void on_end(evutil_socket_t number, short what, void *data) {
         struct server *server = data;
 
         (void)what;
-        log_info("ending: %s", strsignal((int)number));
+        log_event(LOG_INFO, LOG_EVENT_ENDING, "ending: %s", strsignal((int)number));
         (void)event_base_loopbreak(server->base);
 }
 
@@ -137,14 +141,15 @@ void server_configure(struct server *server, struct options *fresh) {
         server->options->socket = old.socket;
         old.socket = fresh->socket;
         *fresh = old;
-        log_open(server->options->log_level);
+        log_set_level(server->options->log_level);
         set_limits(server);
         server->listeners.complained = false;
 }
 
 static void serve(struct server *server) {
-        log_info("ready: %" PRIu64 " segments, %" PRIu64 " bytes, %" PRIu64 " clients at most",
-                 server->budget.segments_max, server->budget.bytes_max, server->options->max_clients);
+        log_event(LOG_INFO, LOG_EVENT_READY,
+                  "ready: %" PRIu64 " segments, %" PRIu64 " bytes, %" PRIu64 " clients at most",
+                  server->budget.segments_max, server->budget.bytes_max, server->options->max_clients);
         service_ready(server);
         (void)event_base_dispatch(server->base);
         service_stopping(server);
@@ -225,7 +230,7 @@ int server_run(struct options *options, int argc, char **argv) {
                 if (server.base)
                         event_base_free(server.base);
                 free(server.buffer);
-                log_error("cannot start: %s", strerror(ENOMEM));
+                log_event(LOG_ERR, LOG_EVENT_START_FAILED, "cannot start: %s", strerror(ENOMEM));
                 return -ENOMEM;
         }
         init(&server);

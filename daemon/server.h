@@ -74,5 +74,5 @@ void server_add_connection(struct server *server, struct connection *c);
 /* One that is dead: free it at the end of this turn. */
 void server_bury_connection(struct server *server, struct connection *c);
 
-/* Take a segment's name away, and tell who has it open. */
-void server_remove_segment(struct server *server, struct segment *s, const char *why);
+/* Take a segment's name away, and tell who has it open. @by: the client that wants it; NULL: nobody. */
+void server_remove_segment(struct server *server, struct segment *s, const struct connection *by, const char *why);

@@ -205,6 +205,35 @@ static bool exists(const char *file) {
 /* Nothing but the test's own file is in the directory. */
 static void assert_clean(const struct start *s) { assert_int_equal(directory_count(s->directory), 1); }
 
+/* ---- what it logs ----------------------------------------------------------------------------------------------- */
+
+static unsigned count(const char *text, const char *words) {
+        unsigned n = 0;
+
+        for (const char *p = text; (p = strstr(p, words)); p++)
+                n++;
+        return n;
+}
+
+static void test_who_comes_for_ever_cannot_fill_the_log(void **state) {
+        struct start *s = *state;
+        struct daemon *d = run(s, 0, NULL, WORDS("--socket", path(s, "sock")));
+
+        ready(s, d);
+        for (int i = 0; i < 300; i++) {
+                struct proto_header wrong = { .version = 0xffff, .size = sizeof(wrong) };
+
+                wire_close(&s->wire);
+                wire_init(&s->wire, wire_socket(path(s, "sock")));
+                wire_send(&s->wire, &wrong, sizeof(wrong), NULL, 0);
+                assert_true(wire_expect_dropped(&s->wire) < 0);
+        }
+        stop(d, SIGTERM);
+        assert_in_range(count(d->text, "warning: uid "), 100, 150);
+        assert_int_equal(count(d->text, "are left out"), 1);
+        assert_non_null(strstr(d->text, "info: ending"));
+}
+
 /* ---- the end ---------------------------------------------------------------------------------------------------- */
 
 static void test_signals_end_it(void **state) {
@@ -671,6 +700,7 @@ static void test_passed_things_that_are_no_sockets_of_ours(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
+                TEST(test_who_comes_for_ever_cannot_fill_the_log),
                 TEST(test_signals_end_it),
                 TEST(test_a_signal_in_the_middle_of_an_allocation),
                 TEST(test_a_second_one_refuses),
