@@ -46,6 +46,7 @@ static void wake_writers(const struct segment *s) {
 static int reserve_writer(struct handle *h) {
         struct segment *s = h->segment;
         CLEANUP(fd_closep) int fd = -1;
+        bool locked = false;
         int r = segment_describe(s->fd, O_RDWR);
 
         if (r < 0)
@@ -56,6 +57,7 @@ static int reserve_writer(struct handle *h) {
                         continue;
                 /* A writer that has closed its connection and lives on may still have the lock of its old id. */
                 r = segment_lock_byte(fd, i);
+                locked = locked || r == -EAGAIN;
                 if (r == -EAGAIN)
                         continue;
                 if (r < 0)
@@ -67,7 +69,7 @@ static int reserve_writer(struct handle *h) {
                 h->description = STEAL_FD(fd);
                 return 0;
         }
-        return HANDLE_E_WRITERS;
+        return locked ? HANDLE_E_LOCKED : HANDLE_E_WRITERS;
 }
 
 /* What a group may do is fixed when it is made, and told to writers then. So those who were there when the segment got

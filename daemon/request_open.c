@@ -67,8 +67,11 @@ static void open_segment(struct request *r, struct segment *s) {
                              s->name);
                 return;
         case HANDLE_E_LOCKED:
-                request_fail(r, -EBUSY, "somebody holds the locks of all free reader entries of uid %u at %s",
-                             c->peer.uid, s->name);
+                if (r->message.open.access == PROTO_ACCESS_WRITE)
+                        request_fail(r, -EBUSY, "a writer holds the locks of all other writers at %s", s->name);
+                else
+                        request_fail(r, -EBUSY, "somebody holds the locks of all free reader entries of uid %u at %s",
+                                     c->peer.uid, s->name);
                 return;
         default:
                 request_fail_system(r, result, "open the segment");

@@ -58,17 +58,28 @@ int segment_describe(int fd, int flags) {
         return r < 0 ? -errno : r;
 }
 
-int segment_lock_byte(int fd, uint32_t id) {
-        struct flock lock = {
-                .l_type = F_WRLCK,
+static struct flock lock_of(short type, uint32_t id) {
+        return (struct flock){
+                .l_type = type,
                 .l_whence = SEEK_SET,
                 .l_start = LAYOUT_LOCK_BASE + id,
                 .l_len = 1,
         };
+}
 
-        if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
-                return errno == EACCES ? -EAGAIN : -errno;
-        return 0;
+int segment_lock_byte(int fd, uint32_t id) {
+        struct flock lock = lock_of(F_WRLCK, id);
+
+        if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+                return 0;
+        if (errno != EACCES && errno != EAGAIN)
+                return -errno;
+        /* Whoever may only read can take read locks, on any byte. He is to keep nobody out by them, so if nothing else is
+         * in the way, the sign of life is a read lock, too. */
+        lock = lock_of(F_RDLCK, id);
+        if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+                return 0;
+        return errno == EACCES ? -EAGAIN : -errno;
 }
 
 static uint64_t now(void) {

@@ -149,5 +149,6 @@ int segment_describe(int fd, int flags);
 /* A sealed memfd of that size that only the daemon's uid and root can open anew. Return: the descriptor or -errno. */
 int segment_memfd(const char *name, uint64_t size, unsigned flags);
 
-/* Lock the byte that shows that the holder of this description lives. Return: 0; -EAGAIN: somebody has it; -errno. */
+/* Lock the byte that shows that the holder of this description lives. Return: 0; -EAGAIN: another one who may write has
+ * it; -errno. */
 int segment_lock_byte(int fd, uint32_t id);
