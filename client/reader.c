@@ -277,23 +277,21 @@ static int collect(struct shmd_reader *r) {
 }
 
 int shmd_reader_arm(struct shmd_reader *r) {
+        int e;
+
         if (r->handle.forked)
                 return -ECHILD;
         disarm(r);
-        for (;;) {
-                int e;
-
-                /* Take what lies on the watch off it: from then on whatever rings it is news. */
-                e = handle_sleep(&r->handle, 0);
-                if (e == 0)
-                        e = collect(r);
-                if (e)
-                        return e;
-                if (slots_arm(&r->slots)) {
-                        r->armed = true;
-                        return 0;
-                }
-        }
+        /* Take what lies on the watch off it: from then on whatever rings it is news. */
+        e = handle_sleep(&r->handle, 0);
+        if (e == 0)
+                e = collect(r);
+        if (e)
+                return e;
+        r->armed = slots_arm(&r->slots);
+        /* A frame has come meanwhile. To look for it once more would be to trust that it is still there: a writer that
+         * shows one and takes it back, as it sees us look, would keep us here. */
+        return r->armed ? 0 : SHMD_EVENT_FRAME;
 }
 
 /* Look for a frame or a notice for a while. Return: whether something is there. */
@@ -331,6 +329,13 @@ static int wait_once(struct shmd_reader *r, int64_t begin, int64_t deadline) {
         return e ? e : collect(r);
 }
 
+/* From @begin to a time that may be anything: a writer has stored it. */
+static int64_t since(uint64_t time, uint64_t begin) {
+        uint64_t ns = time > begin ? time - begin : 0;
+
+        return ns < INT64_MAX ? (int64_t)ns : INT64_MAX;
+}
+
 int shmd_reader_wait(struct shmd_reader *r, int timeout_ms) {
         int64_t begin, deadline;
         int e;
@@ -349,7 +354,7 @@ int shmd_reader_wait(struct shmd_reader *r, int timeout_ms) {
         while (e == 0 && deadline_left(deadline, -1) != 0);
         /* When the frame was published tells how long the wait was without the price of waking up. */
         if (e > 0 && ((unsigned)e & SHMD_EVENT_FRAME))
-                patience_learn(&r->patience, (int64_t)slots_newest_timestamp(&r->handle.slots) - begin);
+                patience_learn(&r->patience, since(slots_newest_timestamp(&r->handle.slots), (uint64_t)begin));
         else if (e == 0)
                 patience_learn(&r->patience, deadline - begin);
         return e;

@@ -16,6 +16,18 @@
 
 #include <cmocka.h>
 
+/* Is every access checked? Then all takes longer, and more memory. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
 /* splitmix64: small, and the same everywhere. */
 struct random {
         uint64_t state;

@@ -12,17 +12,6 @@
 #define FRAMES 10u       /* of one round */
 #define MEMORY_MAX 16384 /* KiB that the daemon may have more than at first: what malloc() keeps for the next time */
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 void stage_become(uid_t uid) {
         CHILD_EQUAL(setgroups(0, NULL), 0);
         CHILD_EQUAL(setresgid(uid, uid, uid), 0);
@@ -141,11 +130,6 @@ void stage_act_as(struct stage *s, uid_t uid, stage_act act) {
 
         child_finish(c);
         s->n_attackers--;
-}
-
-void stage_kill(struct stage *s, struct child *c) {
-        (void)s;
-        child_kill(c);
 }
 
 struct making {

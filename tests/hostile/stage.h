@@ -61,9 +61,6 @@ void stage_become(uid_t uid);
 /* In a test: a segment that belongs to somebody. @m: all but header and name. */
 void stage_make(struct stage *s, uid_t owner, const char *name, struct proto_create *m);
 
-/* Kill an attacker that goes on. */
-void stage_kill(struct stage *s, struct child *c);
-
 /* The honest client gets on: @rounds more, however long it takes. */
 void stage_served(const struct stage *s, unsigned rounds);
 

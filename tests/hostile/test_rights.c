@@ -415,7 +415,7 @@ static void test_a_writer_locks_the_data(void **state) {
         (void)child_expect(c);
         stage_act_as(s, UID_OWNER, find_the_data_locked);
         stage_act_as(s, UID_READER, open_to_read);
-        stage_kill(s, c);
+        child_kill(c);
         stage_act_as(s, UID_OWNER, open_to_write);
 }
 

@@ -16,17 +16,6 @@
 
 #define SOON 60000 /* ms; what is to come comes long before */
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 /* How often: @n times, fewer where every access is checked. */
 static inline unsigned times(unsigned n) { return SANITIZED ? n / 10 : n; }
 
