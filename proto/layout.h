@@ -17,7 +17,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define LAYOUT_VERSION 1
+#define LAYOUT_VERSION 2
 #define LAYOUT_DATA_MAGIC UINT64_C(0x0001617461646d68)  /* "hmdata\1" */
 #define LAYOUT_TABLE_MAGIC UINT64_C(0x0001626c74646d68) /* "hmdtlb\1" */
 
@@ -27,6 +27,7 @@
 #define LAYOUT_WRITERS_MAX 256   /* of one segment at a time, the daemon being one */
 #define LAYOUT_WRITER_DAEMON 255 /* the id with which the daemon tidies up after the dead */
 #define LAYOUT_GROUPS_MAX 64     /* of one segment */
+#define LAYOUT_KEPT_MAX 64       /* frames of one segment that are kept for readers of other uids than the owner's */
 #define LAYOUT_WAITING_WORDS 8   /* 512 bits, one cache line */
 
 /*
@@ -50,6 +51,12 @@
  */
 #define LAYOUT_LOCK_BASE (INT64_C(1) << 40)
 
+/* A frame that readers of other uids hold, and that a writer has met: it is kept for them. */
+struct layout_kept {
+        _Atomic uint64_t word;     /* 0: the list ends here */
+        _Atomic uint64_t accounts; /* bit N: on the account of those uids whose groups have number N */
+};
+
 struct layout_header {
         uint64_t magic;
         uint32_t version;
@@ -70,6 +77,9 @@ struct layout_header {
         _Atomic uint32_t lock_wanted;                /* somebody sleeps, or is about to, until the lock is free */
         _Atomic uint32_t lock_wakes;                 /* grows with each wake-up: the futex that they sleep on */
         _Atomic uint32_t next_slot;                  /* where the next search begins */
+
+        /* The writers' own as well, and theirs who have the lock: in the order in which the holds were met. */
+        _Alignas(LAYOUT_LINE) struct layout_kept kept[LAYOUT_KEPT_MAX];
 };
 
 struct layout_slot {
@@ -95,10 +105,11 @@ struct layout_table {
         struct layout_reader reader[LAYOUT_READERS_MAX];
 };
 
-static_assert(sizeof(struct layout_header) == 4ul * LAYOUT_LINE, "part of the layout version");
+static_assert(sizeof(struct layout_header) == (4ul + LAYOUT_KEPT_MAX / 4) * LAYOUT_LINE, "part of the layout version");
 static_assert(sizeof(struct layout_slot) == LAYOUT_LINE, "part of the layout version");
 static_assert(sizeof(struct layout_reader) == LAYOUT_LINE, "part of the layout version");
 static_assert(sizeof(struct layout_table) == (2ul + LAYOUT_READERS_MAX) * LAYOUT_LINE, "part of the layout version");
 static_assert(LAYOUT_SLOTS_MAX <= 1 << LAYOUT_SLOT_BITS, "a slot number fits a word");
 static_assert(LAYOUT_READERS_MAX <= LAYOUT_WAITING_WORDS * 64, "a bit for every reader");
+static_assert(LAYOUT_GROUPS_MAX <= 64, "a bit for every account");
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "locks do not work between processes");

@@ -31,6 +31,8 @@
  * A writer knows the readers' groups from the daemon's notices. After a claim it also looks whether the epoch is still
  * that of the last notice it has read: a reader that enters later raises it first, and then sees the claim.
  *
+ * The holds of readers of other uids than the owner's bind within a budget, see slots_foreign.h.
+ *
  * One slot is the same code: there is no other slot to pick, a hold does not bind, and a reader's second look at the
  * sequence is that of a sequence lock.
  *
@@ -48,6 +50,7 @@
 #define SLOTS_RETRIES 20000 /* a reader's attempts to hold the newest frame; an honest writer wins a handful in a row */
 
 #define SLOTS_ROUNDS 100 /* a writer's looks at slots that are all held, before it breaks a hold in any case */
+#define SLOTS_MOVES 4    /* the same, before it breaks a foreign uid's that seems to hold more than it may */
 
 enum {
         SLOTS_E_LOCKED = 1,  /* another writer has the lock */
@@ -143,9 +146,18 @@ bool slots_unlock(const struct slots *s);
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
 
+/* How many frames all the uids that are not the owner's may hold together. */
+static inline uint32_t slots_foreign_most(uint32_t n_slots) {
+        uint32_t spare = n_slots > 2 ? n_slots - 2 : 0;
+
+        return spare < LAYOUT_KEPT_MAX ? spare : LAYOUT_KEPT_MAX;
+}
+
 struct slots_group {
         const struct layout_table *table; /* borrowed, mapped read-only; NULL: no such group */
-        bool binding;                     /* its holds bind the writer */
+        bool binding;                     /* its holds bind the writer: it is of the owner's uid */
+        uint32_t account;                 /* otherwise: the same for all groups of one uid; below LAYOUT_GROUPS_MAX */
+        uint32_t holds;                   /* frames that the account may hold at a time; 0: none binds */
         /* Entries whose reader is known to be dead, though the daemon has not cleaned up yet: set by the library after
          * SLOTS_E_FULL. Forgotten when the epoch changes: an entry may then be somebody else's. */
         uint64_t dead[LAYOUT_WAITING_WORDS];
@@ -157,9 +169,14 @@ struct slots_writer {
         uint32_t epoch; /* the header's before the notices were last read: all groups up to it are known */
         uint32_t n_groups;
         struct slots_group groups[LAYOUT_GROUPS_MAX];
-        bool met;      /* the last search for a slot met a frame that somebody needed */
-        uint32_t slot; /* between begin and flush: the slot being written */
+        uint64_t foreign;                  /* bit N: group N is not binding, but has a budget */
+        uint32_t holds[LAYOUT_GROUPS_MAX]; /* by account */
+        bool met;                          /* the last search for a slot met a frame that somebody needed */
+        uint32_t slot;                     /* between begin and flush: the slot being written */
 };
+
+/* Put a group in its place, whatever was there; an empty one (no table) takes it away. */
+void slots_set_group(struct slots_writer *w, uint32_t index, const struct slots_group *group);
 
 /* Before slots_lock(): fetch what slots_begin() will most likely look at, the entries of the first readers. */
 void slots_expect(const struct slots_writer *w);
@@ -198,7 +215,7 @@ bool slots_waiting(const struct slots_group *group);
 void slots_want_room(const struct slots_writer *w, bool wanted);
 
 /**
- * slots_blocker() - who is in the way?
+ * slots_blocker() - who of the owner's uid is in the way?
  * @w:     the writer, after SLOTS_E_FULL
  * @group: where to go on, and receives the blocker's group; begin with 0
  * @entry: likewise, the entry in its table; begin with 0; go on with the entry found plus 1

@@ -2,6 +2,7 @@
 
 #include "proto/fence.h"
 #include "proto/slots.h"
+#include "proto/slots_foreign.h"
 
 /* Sequences are above 0 and leave the state bits alone. */
 static bool is_frame(uint64_t sequence) { return sequence != LAYOUT_FREE && sequence <= LAYOUT_SEQUENCE_MAX; }
@@ -127,24 +128,16 @@ bool slots_unlock(const struct slots *s) {
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
 
-/* Entries of a table that may be in use. seq_cst like the loads of the entries: a reader that the daemon lets in while
- * we look has its hold after this load, and sees our claim. */
-static uint32_t entries(const struct layout_table *table) {
-        uint32_t used = atomic_load(&table->used);
-
-        return used < LAYOUT_READERS_MAX ? used : LAYOUT_READERS_MAX;
-}
-
 static bool is_dead(const struct slots_group *g, uint32_t entry) { return g->dead[entry / 64] >> entry % 64 & 1; }
 
-/* Who holds this frame? 0: nobody; otherwise a number that names the reader. */
+/* Who of the owner's uid holds this frame? 0: nobody; otherwise a number that names the reader. */
 static uint32_t holder(const struct slots_writer *w, uint64_t word) {
         for (uint32_t i = 0; i < w->n_groups; i++) {
                 const struct slots_group *g = &w->groups[i];
 
                 if (!g->table || !g->binding)
                         continue;
-                for (uint32_t n = entries(g->table), e = 0; e < n; e++)
+                for (uint32_t n = slots_entries(g->table), e = 0; e < n; e++)
                         /* seq_cst: crosses with the claim, see the head of slots.h. Seeing a hold gone acquires what
                          * its reader did before, so that we do not write under its last loads. */
                         if (atomic_load(&g->table->reader[e].hold) == word && !is_dead(g, e))
@@ -162,7 +155,7 @@ static uint64_t ordered_floor(const struct slots_writer *w) {
 
                 if (!g->table || !g->binding)
                         continue;
-                for (uint32_t n = entries(g->table), e = 0; e < n; e++) {
+                for (uint32_t n = slots_entries(g->table), e = 0; e < n; e++) {
                         const struct layout_reader *r = &g->table->reader[e];
 
                         /* seq_cst: crosses with slots_enter() as is_held() does with a hold. */
@@ -176,11 +169,27 @@ static uint64_t ordered_floor(const struct slots_writer *w) {
         return floor;
 }
 
-/* Who needs this frame? 0: nobody. */
-static uint32_t needed_by(const struct slots_writer *w, uint32_t slot, uint64_t sequence) {
-        if (w->block && sequence > ordered_floor(w))
-                return UINT32_MAX;
-        return holder(w, slots_word(sequence, slot));
+/* Who needs a frame, besides the readers that holder() names. */
+#define UNREAD (UINT32_MAX - 1) /* an ordered reader has yet to take it, and none of the owner's uid holds it */
+#define FOREIGN UINT32_MAX      /* readers of other uids hold it, and are honoured */
+
+/* Who needs this frame? 0: nobody. @accounts: receives whose FOREIGN are; NULL: they do not count. */
+static inline uint32_t needed_by(const struct slots_writer *w, uint32_t slot, uint64_t sequence, uint64_t *accounts) {
+        bool unread = w->block && sequence > ordered_floor(w);
+        uint32_t by;
+
+        /* Whether it is held besides is of interest where others have a slot to give. */
+        if (unread && !w->foreign)
+                return UNREAD;
+        by = holder(w, slots_word(sequence, slot));
+        if (by || !w->foreign)
+                return by;
+        if (unread)
+                return UNREAD;
+        if (!accounts)
+                return 0;
+        *accounts = slots_foreign_keep(w, slots_word(sequence, slot));
+        return *accounts ? FOREIGN : 0;
 }
 
 /* From here on the payload may be changed. */
@@ -195,8 +204,9 @@ static void start_writing(struct slots_writer *w, uint32_t slot) {
         w->slot = slot;
 }
 
-/* Take @slot unless somebody needs what is in it. Return: 0, SLOTS_E_STALE, or SLOTS_E_FULL and @by, who needs it. */
-static int take(struct slots_writer *w, uint32_t slot, uint32_t *by) {
+/* Take @slot unless somebody needs what is in it. Return: 0, SLOTS_E_STALE, or SLOTS_E_FULL and @by and
+ * @accounts, who needs it, see needed_by(). */
+static inline int take(struct slots_writer *w, uint32_t slot, uint32_t *by, uint64_t *accounts) {
         const struct slots *s = &w->slots;
         _Atomic uint64_t *sequence = &slots_slot(s, slot)->sequence;
         /* relaxed: only owners of the lock store it. */
@@ -207,14 +217,14 @@ static int take(struct slots_writer *w, uint32_t slot, uint32_t *by) {
         if (is_frame(is) && (w->block || s->geometry.n_slots > 1)) {
                 /* A first look spares readers the sight of a claim that comes to nothing. Where the last search met
                  * nobody, it is not worth its time. */
-                *by = w->met ? needed_by(w, slot, is) : 0;
+                *by = w->met ? needed_by(w, slot, is, accounts) : 0;
                 if (*by)
                         return SLOTS_E_FULL;
                 /* seq_cst: this store and the second look cross with a reader's hold and its look at the sequence, the
                  * look at the epoch with the epoch that is raised before a reader enters whom we may not know yet. */
                 atomic_store(sequence, is | LAYOUT_CLAIMED);
                 stale = atomic_load(&slots_header(s)->epoch) != w->epoch;
-                *by = needed_by(w, slot, is);
+                *by = needed_by(w, slot, is, accounts);
                 if (stale || *by) {
                         atomic_store_explicit(sequence, is, memory_order_release);
                         return *by ? SLOTS_E_FULL : SLOTS_E_STALE;
@@ -226,23 +236,55 @@ static int take(struct slots_writer *w, uint32_t slot, uint32_t *by) {
 
 /* What one look at all slots has found. */
 struct round {
-        uint32_t oldest; /* the slot with the oldest frame that somebody needs; UINT32_MAX: none */
-        bool twice;      /* one reader needed more than one of them */
+        uint32_t oldest;  /* the slot with the oldest frame that a reader of the owner's uid holds; UINT32_MAX: none */
+        uint32_t foreign; /* the same for what only readers of other uids hold */
+        uint32_t excess;  /* and where they held more than they may: they moved on while we looked */
+        bool unread;      /* an ordered reader has yet to take one that nobody holds */
+        bool twice;       /* one reader needed more than one of them */
         uint64_t seen[LAYOUT_GROUPS_MAX * LAYOUT_READERS_MAX / 64 + 1]; /* who needed one */
+        uint32_t charged[LAYOUT_GROUPS_MAX];                            /* how many were kept for an account */
 };
 
-/* Note that @by needs @slot. */
-static void note(struct round *round, const struct slots *s, uint32_t slot, uint32_t by) {
-        uint64_t bit = UINT64_C(1) << by % 64;
+static void note_older(const struct slots *s, uint32_t *oldest, uint32_t slot) {
+        if (*oldest == UINT32_MAX ||
+            atomic_load_explicit(&slots_slot(s, slot)->sequence, memory_order_relaxed) <
+                    atomic_load_explicit(&slots_slot(s, *oldest)->sequence, memory_order_relaxed))
+                *oldest = slot;
+}
+
+static void note_reader(struct round *round, const struct slots *s, uint32_t slot, uint32_t reader) {
+        uint64_t bit = UINT64_C(1) << reader % 64;
 
         if (round->oldest == UINT32_MAX)
                 memset(round->seen, 0, sizeof(round->seen));
-        if (round->oldest == UINT32_MAX ||
-            atomic_load_explicit(&slots_slot(s, slot)->sequence, memory_order_relaxed) <
-                    atomic_load_explicit(&slots_slot(s, round->oldest)->sequence, memory_order_relaxed))
-                round->oldest = slot;
-        round->twice |= round->seen[by / 64] & bit;
-        round->seen[by / 64] |= bit;
+        note_older(s, &round->oldest, slot);
+        round->twice |= round->seen[reader / 64] & bit;
+        round->seen[reader / 64] |= bit;
+}
+
+static void note_foreign(struct round *round, const struct slots_writer *w, uint32_t slot, uint64_t accounts) {
+        bool excess = true;
+
+        if (round->foreign == UINT32_MAX)
+                memset(round->charged, 0, sizeof(round->charged));
+        note_older(&w->slots, &round->foreign, slot);
+        for (; accounts; accounts &= accounts - 1) {
+                uint32_t i = (uint32_t)__builtin_ctzll(accounts);
+
+                excess &= round->charged[i]++ >= w->holds[i];
+        }
+        if (excess)
+                note_older(&w->slots, &round->excess, slot);
+}
+
+/* Note who needs @slot. */
+static void note(struct round *round, const struct slots_writer *w, uint32_t slot, uint32_t by, uint64_t accounts) {
+        if (by == FOREIGN)
+                note_foreign(round, w, slot, accounts);
+        else if (by == UNREAD)
+                round->unread = true;
+        else
+                note_reader(round, &w->slots, slot, by);
 }
 
 /* Try every slot. Going round takes the oldest frame first, except where holds made us skip. */
@@ -253,25 +295,37 @@ static int go_round(struct slots_writer *w, struct round *round) {
         /* With one slot there is nothing else to take; before the first frame nothing is the newest. */
         uint32_t newest = n > 1 && head != 0 ? slots_word_slot(head) : UINT32_MAX;
         uint32_t slot = atomic_load_explicit(&slots_header(s)->next_slot, memory_order_relaxed) % n;
+        bool met = false;
 
-        round->oldest = UINT32_MAX;
-        round->twice = false;
+        round->oldest = round->foreign = round->excess = UINT32_MAX;
+        round->unread = round->twice = false;
         for (uint32_t i = 0; i < n; i++, slot = slot + 1 < n ? slot + 1 : 0) {
+                uint64_t accounts = 0;
                 uint32_t by;
                 int r;
 
                 if (slot == newest)
                         continue;
-                r = take(w, slot, &by);
+                r = take(w, slot, &by, &accounts);
                 if (r == 0)
-                        w->met = round->oldest != UINT32_MAX;
+                        w->met = met;
                 if (r != SLOTS_E_FULL)
                         return r;
-                w->met = true;
-                if (!w->block)
-                        note(round, s, slot, by);
+                w->met = met = true;
+                if (!w->block || w->foreign)
+                        note(round, w, slot, by, accounts);
         }
         return SLOTS_E_FULL;
+}
+
+/* No slot is free in the @nth round. Is there one that is kept for foreign readers? It goes before the owner's readers
+ * lose one, or before anybody waits in vain. Return: the slot, or UINT32_MAX. */
+static uint32_t forfeit(const struct round *round, uint32_t nth) {
+        if (round->unread || (round->twice && nth < SLOTS_ROUNDS - 1))
+                return UINT32_MAX;
+        if (round->excess != UINT32_MAX)
+                return nth < SLOTS_MOVES ? UINT32_MAX : round->excess;
+        return round->foreign;
 }
 
 static void forget_dead(struct slots_writer *w) {
@@ -286,23 +340,40 @@ void slots_expect(const struct slots_writer *w) {
                         __builtin_prefetch(&w->groups[i].table->reader[e]);
 }
 
-int slots_begin(struct slots_writer *w) {
-        struct round round;
-
+/* Find a slot. Return: 0, SLOTS_E_STALE, or SLOTS_E_FULL: with what, @round tells. */
+static int search(struct slots_writer *w, struct round *round) {
         for (uint32_t i = 0; i < SLOTS_ROUNDS; i++) {
-                int r = go_round(w, &round);
+                int r = go_round(w, round);
+                uint32_t slot, by;
 
-                if (w->block && r != SLOTS_E_FULL)
-                        forget_dead(w);
-                if (w->block || r != SLOTS_E_FULL)
+                if (r != SLOTS_E_FULL)
+                        return r;
+                slot = forfeit(round, i);
+                /* One of the owner's readers may have come to it meanwhile. */
+                if (slot != UINT32_MAX)
+                        r = take(w, slot, &by, NULL);
+                if (r != SLOTS_E_FULL)
                         return r;
                 /* One look is no snapshot: a reader that moves on while we look from slot to slot may be met at two of
                  * them, with one free behind us. Where each was needed by another reader, there are too few slots. */
-                if (!round.twice)
+                if (round->unread || (round->foreign == UINT32_MAX && (w->block || !round->twice)))
                         break;
         }
-        /* Two slots or more leave at least one that is not the newest, so there is an oldest, unless the head is
-         * garbage that another writer has put there. */
+        return SLOTS_E_FULL;
+}
+
+int slots_begin(struct slots_writer *w) {
+        struct round round;
+        int r = search(w, &round);
+
+        if (w->block && r != SLOTS_E_FULL)
+                forget_dead(w);
+        if (w->block || r != SLOTS_E_FULL)
+                return r;
+        /* Two slots or more leave at least one that is not the newest, so something was met, unless the head is garbage
+         * that another writer has put there. */
+        if (round.oldest == UINT32_MAX)
+                round.oldest = round.foreign;
         start_writing(w, round.oldest != UINT32_MAX ? round.oldest : 0);
         return 0;
 }
@@ -342,12 +413,13 @@ void slots_prepare(const struct slots_writer *w) {
 void slots_cancel(struct slots_writer *w) { give_up(&w->slots, w->slot); }
 
 bool slots_waiting(const struct slots_group *group) {
+        uint64_t bits = 0;
+
         if (!group->table)
                 return false;
         for (uint32_t i = 0; i < LAYOUT_WAITING_WORDS; i++)
-                if (atomic_load(&group->table->waiting[i])) /* seq_cst: see slots_unlock() */
-                        return true;
-        return false;
+                bits |= atomic_load(&group->table->waiting[i]); /* seq_cst: see slots_unlock() */
+        return bits;
 }
 
 void slots_want_room(const struct slots_writer *w, bool wanted) {
@@ -364,7 +436,7 @@ bool slots_blocker(const struct slots_writer *w, uint32_t *group, uint32_t *entr
 
                 if (!g->table || !g->binding)
                         continue;
-                for (uint32_t n = entries(g->table); *entry < n; ++*entry) {
+                for (uint32_t n = slots_entries(g->table); *entry < n; ++*entry) {
                         const struct layout_reader *r = &g->table->reader[*entry];
                         bool behind = atomic_load(&r->ordered) && atomic_load(&r->cursor) < newest;
 

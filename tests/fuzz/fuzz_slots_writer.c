@@ -13,11 +13,13 @@ static struct hostile *choose(uint8_t which) {
         return *h;
 }
 
-/* One look at everybody who might need a frame, twice for each frame: a first look, and after the claim. */
+/* One look at everybody who might need a frame, twice for each frame: a first look, and after the claim. Where other uids
+ * hold it, as many looks at what else they hold as may be kept for them. And one frame more, which is taken from them. */
 static uint64_t most_accesses(const struct slots_writer *w) {
-        const uint64_t look = HOSTILE_GROUPS * (2 + 3 * (uint64_t)LAYOUT_READERS_MAX);
+        const uint64_t kept = slots_foreign_most(w->slots.geometry.n_slots);
+        const uint64_t look = (2 + kept) * HOSTILE_GROUPS * (2 + 3 * (uint64_t)LAYOUT_READERS_MAX) + 8 * kept;
 
-        return SLOTS_ROUNDS * (8 + w->slots.geometry.n_slots * (8 + 2 * look));
+        return SLOTS_ROUNDS * (8 + (w->slots.geometry.n_slots + 1) * (8 + 2 * look));
 }
 
 static void begin(struct hostile *h, struct slots_writer *w, bool *begun) {
@@ -124,16 +126,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         struct hostile *h = choose(feed_u8(&f));
         uint8_t flags = feed_u8(&f);
         struct feed ops = feed_split(&f);
-        struct slots_writer w = { .slots = h->slots, .n_groups = HOSTILE_GROUPS, .block = flags & 1 };
+        struct slots_writer w = { .slots = h->slots, .block = flags & 1 };
+        uint8_t holds = feed_u8(&f);
         bool begun = false;
 
         hostile_init(h, f, flags & 2);
         h->spare_data = flags & 4;
         for (unsigned i = 0; i < HOSTILE_GROUPS; i++)
-                w.groups[i] = (struct slots_group){
-                        .table = flags >> (6 + i) & 1 ? NULL : h->table[i],
-                        .binding = flags >> (4 + i) & 1,
-                };
+                slots_set_group(&w, i,
+                                &(struct slots_group){
+                                        .table = flags >> (6 + i) & 1 ? NULL : h->table[i],
+                                        .binding = flags >> (4 + i) & 1,
+                                        .account = holds >> 4 & i,
+                                        .holds = holds & 7,
+                                });
         while (ops.left > 0)
                 step(h, &w, &ops, &begun);
         return 0;

@@ -186,6 +186,10 @@ static inline void hostile_store_data(struct hostile *h) {
         case 13:
                 hostile_store32(&header->room_wanted, hostile_value(h));
                 break;
+        case 14:
+                hostile_store64(&header->kept[slot].word, hostile_value(h));
+                hostile_store64(&header->kept[slot].accounts, feed_u8(&h->stores));
+                break;
         default:
                 offset = feed_u16(&h->stores) * (uint64_t)8 % h->slots.geometry.payload_offset;
                 v = hostile_value(h);

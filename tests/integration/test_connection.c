@@ -258,7 +258,7 @@ static void test_nonsense(void **state) {
 
         fake.welcome = welcome;
         fake.welcome.layout_version = 88;
-        expect_from_fake(&fake, -EPROTONOSUPPORT, "version 88", "version 1");
+        expect_from_fake(&fake, -EPROTONOSUPPORT, "version 88", "version 2");
 
         fake.welcome = welcome;
         fake.welcome.header.op = PROTO_OP_STAT;

@@ -14,12 +14,13 @@
 #include "tests/support.h"
 
 #define ARENA_PAGE 4096u
-#define ARENA_GROUPS 2u
+#define ARENA_GROUPS 4u
 #define ARENA_STAMP_TS UINT64_C(1000000000)
 
 struct arena {
         struct slots slots;
-        struct layout_table *table[ARENA_GROUPS]; /* the first binds, the second does not */
+        struct layout_table
+                *table[ARENA_GROUPS]; /* the first binds, the others are of three other uids, with no holds */
         struct slots_writer writer;
         unsigned char *map[1 + ARENA_GROUPS];
         size_t map_size[1 + ARENA_GROUPS];
@@ -36,6 +37,17 @@ static inline unsigned char *arena_map(struct arena *a, unsigned i, size_t size)
         return a->map[i] + ARENA_PAGE + room - size;
 }
 
+/* What the daemon tells of a group. */
+static inline void arena_set_holds(struct arena *a, uint32_t group, uint32_t account, uint32_t holds) {
+        slots_set_group(&a->writer, group,
+                        &(struct slots_group){
+                                .table = a->table[group],
+                                .binding = group == 0,
+                                .account = account,
+                                .holds = holds,
+                        });
+}
+
 static inline struct arena *arena_new(uint64_t slot_size, uint32_t n_slots, bool block) {
         struct arena *a = calloc(1, sizeof(*a));
 
@@ -45,12 +57,10 @@ static inline struct arena *arena_new(uint64_t slot_size, uint32_t n_slots, bool
         slots_init(&a->slots);
         a->writer.slots = a->slots;
         a->writer.block = block;
-        a->writer.n_groups = ARENA_GROUPS;
         for (unsigned i = 0; i < ARENA_GROUPS; i++) {
                 a->table[i] = (struct layout_table *)arena_map(a, 1 + i, sizeof(struct layout_table));
                 slots_table_init(a->table[i]);
-                a->writer.groups[i].table = a->table[i];
-                a->writer.groups[i].binding = i == 0;
+                arena_set_holds(a, i, i, 0);
         }
         return a;
 }

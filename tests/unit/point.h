@@ -94,6 +94,7 @@ static inline bool cas32(_Atomic uint32_t *p, uint32_t *is, uint32_t v) {
 #define atomic_compare_exchange_weak_explicit(p, is, v, yes, no) cas32(p, is, v)
 
 /* NOLINTBEGIN(bugprone-suspicious-include): compiled anew, with these */
+#include "proto/slots_foreign.c"
 #include "proto/slots_reader.c"
 #include "proto/slots_writer.c"
 /* NOLINTEND(bugprone-suspicious-include) */

@@ -96,14 +96,14 @@ static void test_known(void **state) {
         assert_int_equal(geometry_init(&g, 6220800, 4, 4096), 0);
         assert_int_equal(g.stride, 6221824);
         assert_int_equal(g.index_size, 4);
-        assert_int_equal(g.slot_offset, 256);
-        assert_int_equal(g.index_offset, 512);
+        assert_int_equal(g.slot_offset, 1280);
+        assert_int_equal(g.index_offset, 1536);
         assert_int_equal(g.payload_offset, 4096);
         assert_int_equal(g.file_size, 4096 + 4 * 6221824);
         assert_int_equal(geometry_init(&g, 100, 5, 4096), 0);
         assert_int_equal(g.stride, 128);
         assert_int_equal(g.index_size, 8);
-        assert_int_equal(g.index_offset, 576);
+        assert_int_equal(g.index_offset, 1600);
         assert_int_equal(g.file_size, 8192);
 }
 

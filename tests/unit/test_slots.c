@@ -833,6 +833,8 @@ static void test_garbage(void **state) {
                 struct arena *a = arena(state, 1 + random_below(&rnd, 300), n_slots[round % 6], round / 6 % 2);
                 struct slots_reader r[4];
 
+                for (uint32_t i = 1; i < ARENA_GROUPS; i++)
+                        arena_set_holds(a, i, (uint32_t)random_below(&rnd, 3), (uint32_t)random_below(&rnd, 4));
                 for (uint32_t i = 0; i < 4; i++)
                         arena_enter(a, &r[i], i % 2, (uint32_t)random_below(&rnd, LAYOUT_READERS_MAX),
                                     (uint32_t)random_below(&rnd, 3), i / 2);

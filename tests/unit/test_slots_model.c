@@ -7,13 +7,14 @@
 #define _GNU_SOURCE
 #include "tests/unit/arena.h"
 
-#define READERS 6u
+#define READERS 10u
+#define ACCOUNTS 2u   /* foreign uids: groups 1 and 2 are of the first, 3 of the second */
 #define FRAMES 65536u /* of one round, at most */
 
 struct reader {
         struct slots_reader real;
         bool open;
-        bool binding;
+        unsigned group;
         bool ordered;
         bool armed;
         uint64_t cursor;
@@ -28,6 +29,7 @@ struct reader {
 struct model {
         struct arena *arena;
         struct reader reader[READERS];
+        uint32_t holds[ACCOUNTS];
         uint32_t n_slots;
         bool block;
         uint64_t newest;
@@ -40,11 +42,13 @@ struct model {
         unsigned long counts[32];
 };
 
+static bool is_binding(const struct reader *r) { return r->open && r->group == 0; }
+
 static bool is_held(const struct model *m, uint32_t slot) {
         for (unsigned i = 0; i < READERS; i++) {
                 const struct reader *r = &m->reader[i];
 
-                if (r->open && r->binding && !r->broken && r->held && r->held == m->slot[slot])
+                if (is_binding(r) && !r->broken && r->held && r->held == m->slot[slot])
                         return true;
         }
         return false;
@@ -54,12 +58,13 @@ static bool is_wanted(const struct model *m, uint32_t slot) {
         for (unsigned i = 0; i < READERS && m->block; i++) {
                 const struct reader *r = &m->reader[i];
 
-                if (r->open && r->binding && r->ordered && m->slot[slot] > r->floor)
+                if (is_binding(r) && r->ordered && m->slot[slot] > r->floor)
                         return true;
         }
         return false;
 }
 
+/* As far as the owner's readers go. */
 static bool may_take(const struct model *m, uint32_t slot) {
         if (m->slot[slot] == 0)
                 return true;
@@ -76,6 +81,87 @@ static uint32_t count_free(const struct model *m) {
         return n;
 }
 
+/* ---- foreign readers -------------------------------------------------------------------------------------------- */
+
+static uint32_t account(const struct reader *r) { return r->group == 3; }
+
+static bool holds(const struct model *m, uint32_t who, uint32_t slot) {
+        for (unsigned i = 0; i < READERS; i++) {
+                const struct reader *r = &m->reader[i];
+
+                if (r->open && r->group > 0 && account(r) == who && !r->broken && r->held && r->held == m->slot[slot])
+                        return true;
+        }
+        return false;
+}
+
+/* Has a writer honoured a hold of that frame before, and it lasts? */
+static bool is_kept(const struct model *m, uint32_t slot) {
+        const struct layout_kept *kept = slots_header(&m->arena->slots)->kept;
+
+        for (unsigned i = 0; i < LAYOUT_KEPT_MAX && atomic_load(&kept[i].word); i++)
+                for (uint32_t who = 0; who < ACCOUNTS; who++)
+                        if (atomic_load(&kept[i].word) == slots_word(m->slot[slot], slot) &&
+                            atomic_load(&kept[i].accounts) >> who & 1 && holds(m, who, slot))
+                                return true;
+        return false;
+}
+
+/* Frames that @who holds, as far as it may. */
+static uint32_t count_held(const struct model *m, uint32_t who, bool *within) {
+        uint32_t n = 0;
+
+        for (uint32_t i = 0; i < m->n_slots; i++)
+                n += m->slot[i] && holds(m, who, i);
+        *within = n <= m->holds[who];
+        return *within ? n : m->holds[who];
+}
+
+/* Holds somebody this frame who must not lose it: within its budget, and there is room for everybody's? */
+static bool is_safe(const struct model *m, uint32_t slot) {
+        uint32_t foreign = 0, owners = 0;
+        bool safe = false;
+
+        for (uint32_t who = 0; who < ACCOUNTS; who++) {
+                bool within;
+
+                foreign += count_held(m, who, &within);
+                safe |= within && holds(m, who, slot);
+        }
+        for (uint32_t i = 0; i < m->n_slots; i++)
+                owners += m->slot[i] && m->slot[i] != m->newest && is_held(m, i);
+        return safe && foreign <= LAYOUT_KEPT_MAX && owners + foreign + 2 <= m->n_slots;
+}
+
+static void assert_within_cap(const struct model *m) {
+        uint32_t n = 0;
+
+        for (uint32_t i = 0; i < m->n_slots; i++)
+                n += m->slot[i] && is_kept(m, i);
+        assert_true(n == 0 || n + 2 <= m->n_slots);
+}
+
+/* Every slot that the owner's readers leave is kept for others, but @but. */
+static void assert_others_kept(const struct model *m, uint32_t but) {
+        for (uint32_t i = 0; i < m->n_slots; i++)
+                assert_true(i == but || !may_take(m, i) || is_kept(m, i));
+}
+
+static bool is_one_unread(const struct model *m) {
+        for (uint32_t i = 0; i < m->n_slots; i++)
+                if (m->slot[i] != m->newest && is_wanted(m, i) && !is_held(m, i))
+                        return true;
+        return false;
+}
+
+/* The writer took a slot that was kept before: there was no other, and it is the oldest of them. */
+static void check_forfeit(const struct model *m, uint32_t slot) {
+        assert_false(is_one_unread(m));
+        assert_others_kept(m, slot);
+        for (uint32_t i = 0; i < m->n_slots; i++)
+                assert_true(!may_take(m, i) || m->slot[i] >= m->slot[slot]);
+}
+
 /* The frame in @slot is gone: whoever holds it will be told. */
 static void lose(struct model *m, uint32_t slot) {
         for (unsigned i = 0; i < READERS; i++)
@@ -87,9 +173,14 @@ static void lose(struct model *m, uint32_t slot) {
 static void begin(struct model *m) {
         struct slots_writer *w = &m->arena->writer;
         uint32_t n_free = count_free(m);
+        bool kept[64];
         bool stale = atomic_load(&slots_header(&m->arena->slots)->epoch) != w->epoch;
-        int r = slots_begin(w);
+        int r;
 
+        for (uint32_t i = 0; i < m->n_slots; i++)
+                kept[i] = is_kept(m, i);
+        r = slots_begin(w);
+        assert_within_cap(m);
         if (r == SLOTS_E_STALE) {
                 assert_true(stale);
                 assert_true(n_free > 0);
@@ -100,7 +191,8 @@ static void begin(struct model *m) {
                 uint32_t group = 0, entry = 0;
 
                 assert_true(m->block);
-                assert_int_equal(n_free, 0);
+                assert_others_kept(m, UINT32_MAX);
+                assert_true(n_free == 0 || is_one_unread(m));
                 assert_true(slots_blocker(w, &group, &entry));
                 return;
         }
@@ -108,8 +200,12 @@ static void begin(struct model *m) {
         assert_in_range(w->slot, 0, m->n_slots - 1);
         if (stale) /* only what nobody can want may be taken */
                 assert_true(m->slot[w->slot] == 0 || n_free == 0 || m->n_slots == 1);
+        assert_false(is_safe(m, w->slot));
         if (n_free) {
                 assert_true(may_take(m, w->slot));
+                if (kept[w->slot])
+                        check_forfeit(m, w->slot);
+                m->counts[20 + kept[w->slot]]++;
         } else {
                 assert_false(m->block);
                 assert_true(m->n_slots == 1 || m->slot[w->slot] != m->newest);
@@ -137,7 +233,7 @@ static void flush(struct model *m) {
                 bool waiting = false;
 
                 for (unsigned i = 0; i < READERS; i++)
-                        waiting |= m->reader[i].open && m->reader[i].armed && m->reader[i].binding == (g == 0);
+                        waiting |= m->reader[i].open && m->reader[i].armed && m->reader[i].group == g;
                 assert_int_equal(slots_waiting(&w->groups[g]), waiting);
         }
 }
@@ -181,13 +277,13 @@ static uint64_t start_cursor(const struct model *m, uint32_t start) {
 static void enter(struct model *m, struct reader *r, uint32_t entry) {
         uint32_t start = (uint32_t)random_below(&m->rnd, 3);
         r->open = true;
-        r->binding = random_below(&m->rnd, 3) != 0;
+        r->group = random_below(&m->rnd, 3) ? (unsigned)random_below(&m->rnd, ARENA_GROUPS) : 0;
         r->ordered = m->block && random_below(&m->rnd, 3) == 0;
         r->armed = false;
         r->missed = 0;
         r->held = 0;
         r->broken = false;
-        arena_enter(m->arena, &r->real, r->binding ? 0 : 1, entry, start, r->ordered);
+        arena_enter(m->arena, &r->real, r->group, entry, start, r->ordered);
         r->cursor = start_cursor(m, start);
         r->floor = r->cursor;
         assert_int_equal(r->real.cursor, r->cursor);
@@ -308,7 +404,7 @@ static void step(struct model *m) {
                 if (r->open)
                         leave(r);
                 else
-                        enter(m, r, (uint32_t)(r - m->reader) * 75 + (uint32_t)random_below(&m->rnd, 20));
+                        enter(m, r, (uint32_t)(r - m->reader) * 35 + (uint32_t)random_below(&m->rnd, 20));
         } else if (r->open) {
                 read_something(m, r);
         }
@@ -325,6 +421,10 @@ static void test_model(void **state) {
 
                 m = (struct model){ .rnd = rnd, .n_slots = n_slots[round % 8], .block = round / 8 % 2 };
                 m.arena = arena_new(8 + random_below(&m.rnd, 200), m.n_slots, m.block);
+                for (uint32_t who = 0; who < ACCOUNTS; who++)
+                        m.holds[who] = (uint32_t)random_below(&m.rnd, 4);
+                for (unsigned g = 1; g < ARENA_GROUPS; g++)
+                        arena_set_holds(m.arena, g, g == 3, m.holds[g == 3]);
                 assert_int_equal(slots_lock(&m.arena->slots, 0, &seen), 0);
                 for (int i = 0; i < 20000; i++)
                         step(&m);
