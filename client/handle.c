@@ -87,6 +87,7 @@ static int take_answer(struct handle *h, struct failure *failure, const struct p
                 .gid = opened->gid,
                 .writers = opened->users.writers,
                 .readers = opened->users.readers,
+                .foreign_holds = opened->foreign_holds,
         };
         memcpy(h->info.name, name, strlen(name) + 1);
         memcpy(h->info.type, opened->type, SHMD_TYPE_MAX);

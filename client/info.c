@@ -19,6 +19,7 @@ void info_from_proto(struct shmd_info *out, const struct proto_info *in) {
                 .gid = in->gid,
                 .writers = in->writers,
                 .readers = in->readers,
+                .foreign_holds = in->foreign_holds,
         };
         (void)snprintf(out->name, sizeof(out->name), "%.*s", SHMD_NAME_MAX, in->name);
         (void)snprintf(out->type, sizeof(out->type), "%.*s", SHMD_TYPE_MAX, in->type);

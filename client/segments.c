@@ -29,6 +29,7 @@ int shmd_create(struct shmd *conn, const char *name, const struct shmd_options *
                 .policy = options->policy,
                 .segment_flags = options->flags & PROTO_SEGMENT_FLAGS,
                 .flags = options->flags & SHMD_EXCLUSIVE ? PROTO_CREATE_EXCLUSIVE : 0,
+                .foreign_holds = options->foreign_holds,
         };
         const char *type = options->type ? options->type : "";
         struct proto_created created;

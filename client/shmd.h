@@ -63,6 +63,8 @@ const char *shmd_error(const struct shmd *conn);
 #define SHMD_NAME_MAX 200  /* bytes of a name: A-Z a-z 0-9 . _ / -, no leading slash, no empty or ".." part */
 #define SHMD_TYPE_MAX 1024 /* bytes of a type string */
 #define SHMD_SLOTS_MAX 4096
+#define SHMD_FOREIGN_HOLDS_MAX 64
+#define SHMD_NO_FOREIGN_HOLDS UINT32_MAX
 
 enum shmd_policy {
         SHMD_POLICY_DEFAULT = 0, /* SHMD_OVERWRITE for a new segment */
@@ -82,7 +84,11 @@ struct shmd_options {
         uint32_t mode;      /* permission bits: r to read, w to write; default 0600 */
         uint32_t policy;    /* enum shmd_policy */
         uint32_t flags;     /* SHMD_EPHEMERAL, SHMD_SPARSE, SHMD_HUGE, SHMD_EXCLUSIVE */
-        const char *type;   /* what a frame is, for others to read, such as "uint8[1080,1920,3]"; NULL or "": none */
+        /* Frames that the readers of each user other than the owner may hold at a time: 1 to SHMD_FOREIGN_HOLDS_MAX, not
+         * more than n_slots - 2, which all such users together have; or SHMD_NO_FOREIGN_HOLDS. Default 1, or none where
+         * there are 2 slots or fewer. A hold beyond that is not honoured: its reader is told at release. */
+        uint32_t foreign_holds;
+        const char *type; /* what a frame is, for others to read, such as "uint8[1080,1920,3]"; NULL or "": none */
 };
 
 /**
@@ -157,6 +163,7 @@ struct shmd_info {
         uint32_t gid;
         uint32_t writers; /* that have it open now */
         uint32_t readers;
+        uint32_t foreign_holds; /* frames that the readers of each other user may hold at a time; 0: none */
         char name[SHMD_NAME_MAX + 1];
         char type[SHMD_TYPE_MAX + 1];
 };
@@ -311,8 +318,9 @@ int shmd_reader_next(struct shmd_reader *r, struct shmd_frame *frame);
 /**
  * shmd_reader_release() - let go of the frame that is held
  *
- * Return: 0: it was whole all the time; -ESTALE: the writer had to overwrite it (too few slots under SHMD_OVERWRITE, or
- * one slot), what was read may be torn; -EINVAL: nothing is held; -ECHILD.
+ * Return: 0: it was whole all the time; -ESTALE: the writer had to overwrite it, what was read may be torn (one slot; too
+ * few slots, under SHMD_BLOCK only for users other than the owner; or such a user held more than foreign_holds);
+ * -EINVAL: nothing is held; -ECHILD.
  */
 int shmd_reader_release(struct shmd_reader *r);
 

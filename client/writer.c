@@ -42,11 +42,12 @@ static struct shmd_writer *writer_of(struct handle *h) { return container_of(h, 
 /* ---- groups ----------------------------------------------------------------------------------------------------- */
 
 static void drop_group(struct shmd_writer *w, uint32_t i) {
-        struct slots_group *g = &w->slots.groups[i];
+        const struct layout_table *table = w->slots.groups[i].table;
 
-        if (g->table && !w->handle.forked)
-                (void)munmap((void *)(uintptr_t)g->table, sizeof(*g->table));
-        g->table = NULL;
+        if (table && !w->handle.forked)
+                (void)munmap((void *)(uintptr_t)table, sizeof(*table));
+        if (table)
+                slots_set_group(&w->slots, i, &(struct slots_group){ .table = NULL });
         fd_close(STEAL_FD(w->groups[i].table));
         fd_close(STEAL_FD(w->groups[i].bell));
 }
@@ -64,13 +65,14 @@ static int add_group(struct handle *h, const struct proto_group *group, int tabl
         if (r)
                 return r;
         drop_group(w, group->index);
-        w->slots.groups[group->index] = (struct slots_group){
-                .table = p,
-                .binding = group->flags & PROTO_GROUP_BINDING,
-        };
+        slots_set_group(&w->slots, group->index,
+                        &(struct slots_group){
+                                .table = p,
+                                .binding = group->flags & PROTO_GROUP_BINDING,
+                                .account = group->account,
+                                .holds = group->holds,
+                        });
         w->groups[group->index] = (struct group){ .table = STEAL_FD(table), .bell = STEAL_FD(bell) };
-        if (group->index >= w->slots.n_groups)
-                w->slots.n_groups = group->index + 1;
         return 0;
 }
 
@@ -116,6 +118,7 @@ int shmd_writer_open(struct shmd_writer **out, struct shmd *conn, const char *na
         }
         if (opened.n_groups > LAYOUT_GROUPS_MAX || packet.n_fds != 1 + 2 * opened.n_groups)
                 r = -EPROTO;
+        w->slots.slots = w->handle.slots;
         for (uint32_t i = 0; i < opened.n_groups && r == 0; i++)
                 r = add_group(&w->handle, &opened.groups[i], packet_take_fd(&packet, 1 + 2 * i),
                               packet_take_fd(&packet, 2 + 2 * i));
@@ -125,7 +128,6 @@ int shmd_writer_open(struct shmd_writer **out, struct shmd *conn, const char *na
                 return r;
         }
         w->id = opened.entry;
-        w->slots.slots = w->handle.slots;
         w->slots.block = opened.policy == PROTO_POLICY_BLOCK;
         w->slots.epoch = w->handle.epoch;
         patience_init(&w->patience);

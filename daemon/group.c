@@ -8,10 +8,11 @@
 
 #include "daemon/segment.h"
 #include "daemon/user.h"
+#include "proto/message.h"
 
 static struct layout_table *table(const struct group *g) { return (struct layout_table *)(void *)g->mapping.base; }
 
-int group_new(struct group **out, struct user *user, uint32_t index, bool binding) {
+int group_new(struct group **out, struct user *user, uint32_t index, bool binding, uint32_t account) {
         CLEANUP(group_freep) struct group *g = malloc(sizeof(*g));
         uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
         uint64_t size = (sizeof(struct layout_table) + page - 1) / page * page;
@@ -19,7 +20,9 @@ int group_new(struct group **out, struct user *user, uint32_t index, bool bindin
 
         if (!g)
                 return -ENOMEM;
-        *g = (struct group){ .user = user, .index = index, .binding = binding, .table = -1, .bell = -1 };
+        *g = (struct group){
+                .user = user, .index = index, .binding = binding, .account = account, .table = -1, .bell = -1
+        };
         user->n_refs++;
         r = segment_memfd("readers", size, 0);
         if (r < 0)
@@ -47,6 +50,15 @@ struct group *group_free(struct group *g) {
         user_unref(g->user);
         free(g);
         return NULL;
+}
+
+struct proto_group group_describe(const struct group *g, const struct segment *s) {
+        return (struct proto_group){
+                .index = (uint16_t)g->index,
+                .flags = g->binding ? PROTO_GROUP_BINDING : 0,
+                .account = (uint16_t)g->account,
+                .holds = g->binding ? 0 : (uint16_t)s->foreign_holds,
+        };
 }
 
 static bool is_taken(const struct group *g, uint32_t entry) { return g->entries[entry / 64] >> entry % 64 & 1; }

@@ -17,13 +17,16 @@
 #include "proto/layout.h"
 #include "proto/slots.h"
 
+struct proto_group;
+struct segment;
 struct user;
 
 struct group {
         LIST_ENTRY(group) link; /* the segment's */
         struct user *user;      /* a reference */
         uint32_t index;         /* below LAYOUT_GROUPS_MAX */
-        bool binding;           /* its holds bind the writer */
+        bool binding;           /* its holds bind the writer; otherwise they do within a budget */
+        uint32_t account;       /* below LAYOUT_GROUPS_MAX; all groups of one user have the same, and no other has it */
         int table;              /* memfd */
         int bell;               /* eventfd */
         struct mapping mapping;
@@ -32,7 +35,10 @@ struct group {
 };
 
 /* @user: whose readers they will be. Return: 0 or a negative errno. */
-int group_new(struct group **out, struct user *user, uint32_t index, bool binding);
+int group_new(struct group **out, struct user *user, uint32_t index, bool binding, uint32_t account);
+
+/* What writers are told of it. */
+struct proto_group group_describe(const struct group *g, const struct segment *s);
 
 /* It has no readers and is in no list. NULL is fine; returns NULL. */
 struct group *group_free(struct group *g);

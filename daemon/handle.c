@@ -94,6 +94,22 @@ static struct group *find_empty_group(const struct segment *s) {
         return NULL;
 }
 
+/* The account that a user has, or a free one: there are as many as there may be groups. @but: a group that is going. */
+static uint32_t account_of(const struct segment *s, const struct user *user, const struct group *but) {
+        uint64_t taken = 0;
+        struct group *g;
+
+        LIST_FOREACH (g, &s->groups, link) {
+                if (g == but)
+                        continue;
+                if (g->user == user)
+                        return g->account;
+                taken |= UINT64_C(1) << g->account;
+        }
+        assert(~taken);
+        return (uint32_t)__builtin_ctzll(~taken);
+}
+
 /* A group for one more reader of that user: one that there is, a new one, or one in the place of an empty one. */
 static int provide_group(struct group **out, struct segment *s, struct user *user) {
         struct group *old = NULL;
@@ -115,7 +131,7 @@ static int provide_group(struct group **out, struct segment *s, struct user *use
         }
         if (!notice_may_add_group(s))
                 return HANDLE_E_UNREAD;
-        r = group_new(&g, user, index, is_binding(s, user->uid));
+        r = group_new(&g, user, index, is_binding(s, user->uid), account_of(s, user, old));
         if (r < 0)
                 return r;
         if (old) {
@@ -343,10 +359,7 @@ static int pack_writer(struct parcel *p, struct handle *h, struct proto_opened *
                 r = parcel_add(p, duplicate(g->bell));
                 if (r < 0)
                         return r;
-                reply->groups[reply->n_groups++] = (struct proto_group){
-                        .index = g->index,
-                        .flags = g->binding ? PROTO_GROUP_BINDING : 0,
-                };
+                reply->groups[reply->n_groups++] = group_describe(g, h->segment);
         }
         return 0;
 }
@@ -396,6 +409,7 @@ int handle_open(struct handle *h, struct proto_opened *reply, int *fds, size_t *
         reply->gid = s->rule.gid;
         reply->entry = h->id;
         reply->binding = !h->writer && h->group->binding;
+        reply->foreign_holds = s->foreign_holds;
         reply->epoch = atomic_load(&slots_header(&slots)->epoch);
         notice_users(s, &reply->users);
         (void)snprintf(reply->type, sizeof(reply->type), "%s", s->type);

@@ -54,8 +54,7 @@ static int send_group(struct handle *h, uint32_t index) {
         table = r;
         message_init(&notice.header, PROTO_OP_GROUP, sizeof(notice), 0);
         notice.header.n_fds = 2;
-        notice.group.index = index;
-        notice.group.flags = g->binding ? PROTO_GROUP_BINDING : 0;
+        notice.group = group_describe(g, h->segment);
         r = packet_send(h->connection->socket, &notice, sizeof(notice), (int[]){ table, g->bell }, 2);
         if (r)
                 return r;

@@ -61,6 +61,11 @@ static const char *type_shown(const char *type, char *text, size_t size) {
         return text;
 }
 
+/* What was asked for, which is not the default. */
+static uint32_t foreign_holds(const struct proto_create *m) {
+        return m->foreign_holds == PROTO_HOLDS_NONE ? 0 : m->foreign_holds;
+}
+
 /* Name every parameter in which the request contradicts the segment. */
 static bool contradicts(const struct segment *s, const struct proto_create *m, struct sentence *out) {
         size_t before;
@@ -77,6 +82,8 @@ static bool contradicts(const struct segment *s, const struct proto_create *m, s
                 add(out, "; mode: it has %04" PRIo32 ", you want %04" PRIo32, s->rule.mode, m->mode);
         if (m->policy && m->policy != s->policy)
                 add(out, "; policy: it has %s, you want %s", policy_name(s->policy), policy_name(m->policy));
+        if (m->foreign_holds && foreign_holds(m) != s->foreign_holds)
+                add(out, "; foreign holds: it has %" PRIu32 ", you want %" PRIu32, s->foreign_holds, foreign_holds(m));
         if (m->segment_flags && m->segment_flags != s->flags)
                 add(out, "; flags: it has %s, you want %s", flags_name(s->flags, has, sizeof(has)),
                     flags_name(m->segment_flags, wants, sizeof(wants)));
@@ -211,8 +218,22 @@ static bool fail_naming(struct request *r, const char *name) {
         return true;
 }
 
+/* Return: true if other uids are to hold more frames than can be kept for them, and the request has been answered. */
+static bool fail_foreign_holds(struct request *r, const struct segment_parameters *p) {
+        uint32_t most = slots_foreign_most(p->n_slots);
+
+        if (p->foreign_holds <= most)
+                return false;
+        request_fail(r, -EINVAL,
+                     "readers of each other user are to hold %" PRIu32 " frames: with %" PRIu32
+                     " slots it may be %s%" PRIu32 " (two fewer than there are slots, at most %d)",
+                     p->foreign_holds, p->n_slots, most ? "0 to " : "", most, LAYOUT_KEPT_MAX);
+        return true;
+}
+
 static void create_new(struct request *r) {
         const struct proto_create *m = &r->message.create;
+        const uint32_t n_slots = m->n_slots ? m->n_slots : PROTO_SLOTS_DEFAULT;
         struct connection *c = r->connection;
         struct server *server = c->server;
         struct registry *registry = &server->registry;
@@ -220,16 +241,19 @@ static void create_new(struct request *r) {
                 .name = m->name,
                 .type = m->type,
                 .slot_size = m->slot_size,
-                .n_slots = m->n_slots ? m->n_slots : PROTO_SLOTS_DEFAULT,
+                .n_slots = n_slots,
                 .policy = m->policy ? m->policy : PROTO_POLICY_OVERWRITE,
                 .flags = m->segment_flags,
+                .foreign_holds = m->foreign_holds                   ? foreign_holds(m)
+                                 : slots_foreign_most(n_slots) >= 1 ? PROTO_HOLDS_DEFAULT
+                                                                    : 0,
                 .rule = { .uid = c->peer.uid, .gid = c->peer.gid, .mode = m->mode ? m->mode : PROTO_MODE_DEFAULT },
         };
         CLEANUP(segment_unrefp) struct segment *s = NULL;
         struct geometry geometry;
         int result;
 
-        if (fail_naming(r, m->name) || fail_parameters(r, &p, &geometry))
+        if (fail_naming(r, m->name) || fail_parameters(r, &p, &geometry) || fail_foreign_holds(r, &p))
                 return;
         result = segment_new(&s, &p, &geometry, registry->next_id, &server->budget, &server->worker);
         switch (result) {

@@ -27,6 +27,7 @@ static void describe(struct proto_info *info, struct segment *s) {
                 .gid = s->rule.gid,
                 .writers = s->users.writers,
                 .readers = s->users.readers,
+                .foreign_holds = s->foreign_holds,
         };
         segment_newest(s, &info->sequence, &info->timestamp);
         (void)snprintf(info->name, sizeof(info->name), "%s", s->name);

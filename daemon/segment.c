@@ -108,6 +108,7 @@ int segment_new(struct segment **out, const struct segment_parameters *p, const 
                 .rule = p->rule,
                 .policy = p->policy,
                 .flags = p->flags,
+                .foreign_holds = p->foreign_holds,
                 .page_size = huge ? (uint32_t)GEOMETRY_HUGE_PAGE : (uint32_t)sysconf(_SC_PAGESIZE),
                 .fd = -1,
                 .room = -1,

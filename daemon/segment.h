@@ -56,7 +56,8 @@ struct segment {
         uint64_t created; /* CLOCK_REALTIME, ns */
         struct access_rule rule;
         uint32_t policy;
-        uint32_t flags; /* PROTO_SEGMENT_* */
+        uint32_t flags;         /* PROTO_SEGMENT_* */
+        uint32_t foreign_holds; /* frames that the readers of each other uid may hold */
         uint32_t page_size;
         int fd;
         int room;               /* block: the room bell, once somebody needs it */
@@ -87,6 +88,7 @@ struct segment_parameters {
         uint32_t n_slots;
         uint32_t policy;
         uint32_t flags;
+        uint32_t foreign_holds;
         struct access_rule rule;
 };
 

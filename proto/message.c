@@ -60,7 +60,6 @@ int message_check_request(const union proto_any *m) {
         case PROTO_OP_CREATE:
                 strings = is_string(m->create.name, sizeof(m->create.name)) &&
                           is_string(m->create.type, sizeof(m->create.type));
-                reserved = m->create.reserved;
                 break;
         case PROTO_OP_OPEN:
                 strings = is_string(m->open.name, sizeof(m->open.name));

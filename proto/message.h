@@ -96,6 +96,8 @@ enum proto_policy {
 
 #define PROTO_SLOTS_DEFAULT 4
 #define PROTO_MODE_DEFAULT 0600
+#define PROTO_HOLDS_DEFAULT 1       /* frames for each uid that is not the owner's, where there are slots to spare */
+#define PROTO_HOLDS_NONE UINT32_MAX /* create: no frame at all; 0 is the default */
 
 #define PROTO_CREATE_EXCLUSIVE 0x1u /* -EEXIST if there is one, even one that fits */
 
@@ -108,7 +110,7 @@ struct proto_create {
         uint32_t policy;        /* enum proto_policy */
         uint32_t segment_flags; /* PROTO_SEGMENT_*; must equal an existing segment's where not 0 */
         uint32_t flags;         /* PROTO_CREATE_* */
-        uint32_t reserved;      /* 0 */
+        uint32_t foreign_holds; /* frames that the readers of each other uid may hold, or PROTO_HOLDS_NONE */
         char name[PROTO_NAME_SIZE];
         char type[PROTO_TYPE_SIZE];
 };
@@ -149,8 +151,10 @@ struct proto_open {
 #define PROTO_GROUP_BINDING 0x1u /* its holds bind the writer */
 
 struct proto_group {
-        uint32_t index; /* below LAYOUT_GROUPS_MAX; a group with an index known already replaces that one */
-        uint32_t flags; /* PROTO_GROUP_* */
+        uint16_t index;   /* below LAYOUT_GROUPS_MAX; a group with an index known already replaces that one */
+        uint16_t flags;   /* PROTO_GROUP_* */
+        uint16_t account; /* not binding: the same for all groups of one uid; below LAYOUT_GROUPS_MAX */
+        uint16_t holds;   /* not binding: frames that the account may hold at a time */
 };
 
 #define PROTO_STATE_REMOVED 0x1u
@@ -186,6 +190,8 @@ struct proto_opened {
         uint32_t binding;  /* reader: 1 if its holds bind the writer */
         uint32_t epoch;    /* of the data header, when users was taken */
         uint32_t n_groups; /* writer: groups that follow */
+        uint32_t foreign_holds;
+        uint32_t reserved;
         struct proto_users users;
         char type[PROTO_TYPE_SIZE];
         struct proto_group groups[LAYOUT_GROUPS_MAX];
@@ -212,6 +218,8 @@ struct proto_info {
         uint32_t gid;
         uint32_t writers;
         uint32_t readers;
+        uint32_t foreign_holds;
+        uint32_t reserved;
         char name[PROTO_NAME_SIZE];
         char type[PROTO_TYPE_SIZE];
 };
@@ -278,8 +286,8 @@ static_assert(sizeof(struct proto_create) == 56 + 208 + 1032, "part of the proto
 static_assert(sizeof(struct proto_created) == 40, "part of the protocol version");
 static_assert(sizeof(struct proto_open) == 40 + 208, "part of the protocol version");
 static_assert(sizeof(struct proto_users) == 32, "part of the protocol version");
-static_assert(sizeof(struct proto_opened) == 24 + 64 + 32 + 1032 + 8 * 64, "part of the protocol version");
-static_assert(sizeof(struct proto_info) == 88 + 208 + 1032, "part of the protocol version");
+static_assert(sizeof(struct proto_opened) == 24 + 72 + 32 + 1032 + 8 * 64, "part of the protocol version");
+static_assert(sizeof(struct proto_info) == 96 + 208 + 1032, "part of the protocol version");
 static_assert(sizeof(struct proto_list) == 24 + 256 + 208, "part of the protocol version");
 static_assert(sizeof(struct proto_chmod) == 32 + 208, "part of the protocol version");
 static_assert(sizeof(struct proto_chown) == 32 + 208, "part of the protocol version");

@@ -150,6 +150,7 @@ TEXT(slots, format("%" PRIu32, info->n_slots))
 TEXT(frames, format("%" PRIu64, info->sequence))
 TEXT(writers, format("%" PRIu32, info->writers))
 TEXT(readers, format("%" PRIu32, info->readers))
+TEXT(holds, format("%" PRIu32, info->foreign_holds))
 TEXT(mode, format("%04" PRIo32, info->mode))
 TEXT(bytes, size_text(info->bytes, exact))
 TEXT(allocated, size_text(info->allocated, exact))
@@ -168,6 +169,7 @@ static const struct column all[] = {
         { "GROUP", SCOLS_JSON_STRING, 0, group_text },
         { "MODE", SCOLS_JSON_STRING, 0, mode_text },
         { "POLICY", SCOLS_JSON_STRING, 0, policy_text },
+        { "HOLDS", SCOLS_JSON_NUMBER, SCOLS_FL_RIGHT, holds_text },
         { "FLAGS", SCOLS_JSON_STRING, 0, flags_text },
         { "BYTES", SCOLS_JSON_NUMBER, SCOLS_FL_RIGHT, bytes_text },
         { "ALLOCATED", SCOLS_JSON_NUMBER, SCOLS_FL_RIGHT, allocated_text },

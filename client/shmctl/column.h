@@ -26,6 +26,7 @@ struct verb;
         "  GROUP      the group it belongs to\n"                                        \
         "  MODE       permission bits, octal\n"                                         \
         "  POLICY     what a writer does when all slots are held: overwrite or block\n" \
+        "  HOLDS      frames that the readers of each user but the owner may hold\n"    \
         "  FLAGS      ephemeral, sparse, huge\n"                                        \
         "  BYTES      of the whole segment\n"                                           \
         "  ALLOCATED  bytes of memory behind it now\n"                                  \
@@ -35,7 +36,7 @@ struct verb;
 
 #define COLUMN_DEFAULT "NAME,SIZE,SLOTS,FRAMES,WRITERS,READERS,OWNER,MODE,TYPE"
 #define COLUMN_ALL \
-        "NAME,SIZE,SLOTS,FRAMES,AGE,WRITERS,READERS,OWNER,GROUP,MODE,POLICY,FLAGS,BYTES,ALLOCATED,CREATED,ID,TYPE"
+        "NAME,SIZE,SLOTS,FRAMES,AGE,WRITERS,READERS,OWNER,GROUP,MODE,POLICY,HOLDS,FLAGS,BYTES,ALLOCATED,CREATED,ID,TYPE"
 #define COLUMN_MAX 64 /* in one table; the same one may come twice */
 
 enum column_form {

@@ -35,6 +35,11 @@ int making_option(struct shmd_options *options, const struct verb *verb, int opt
                 return STATUS_OK;
         case MAKING_POLICY:
                 return parse_policy(&options->policy, verb, optarg);
+        case MAKING_FOREIGN_HOLDS:
+                if (parse_number(&n, verb, "--foreign-holds", optarg, 0, SHMD_FOREIGN_HOLDS_MAX))
+                        return STATUS_USAGE;
+                options->foreign_holds = n ? (uint32_t)n : SHMD_NO_FOREIGN_HOLDS;
+                return STATUS_OK;
         case MAKING_EPHEMERAL:
                 options->flags |= SHMD_EPHEMERAL;
                 return STATUS_OK;

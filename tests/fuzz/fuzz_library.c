@@ -64,7 +64,12 @@ static void fill_opened(struct proto_opened *o, struct feed *f) {
         o->epoch = feed_u8(f) & 1;
         o->n_groups = odd & 32 ? small(f) : feed_u8(f) % 3;
         for (uint32_t i = 0; i < o->n_groups && i < LAYOUT_GROUPS_MAX; i++)
-                o->groups[i] = (struct proto_group){ odd & 64 ? small(f) : i, feed_u8(f) & 1 };
+                o->groups[i] = (struct proto_group){
+                        .index = (uint16_t)(odd & 64 ? small(f) : i),
+                        .flags = feed_u8(f) & 1,
+                        .account = (uint16_t)(odd & 64 ? small(f) : i / 2),
+                        .holds = feed_u8(f) & 3,
+                };
         memset(o->type, 'x', odd & 128 ? PROTO_TYPE_SIZE : 5);
 }
 
@@ -108,7 +113,12 @@ static size_t compose(struct feed *f, uint16_t *op, uint32_t *n_fds) {
                 };
                 return sizeof(m->state);
         case PROTO_OP_GROUP:
-                m->group.group = (struct proto_group){ small(f), feed_u8(f) & 1 };
+                m->group.group = (struct proto_group){
+                        .index = (uint16_t)small(f),
+                        .flags = feed_u8(f) & 1,
+                        .account = (uint16_t)small(f),
+                        .holds = (uint16_t)small(f),
+                };
                 *n_fds = 2;
                 return sizeof(m->group);
         case PROTO_OP_HELLO:

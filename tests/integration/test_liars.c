@@ -318,11 +318,6 @@ static void test_reserved_members(void **state) {
         wire_send(w, &m, m.header.size, NULL, 0);
         dropped(l, -EPROTO, "flags");
         w = liar(l, true);
-        (void)request(w, &m, PROTO_OP_CREATE);
-        m.create.reserved = 1;
-        wire_send(w, &m, m.header.size, NULL, 0);
-        dropped(l, -EPROTO, "reserved");
-        w = liar(l, true);
         (void)request(w, &m, PROTO_OP_OPEN);
         m.open.reserved = 1;
         wire_send(w, &m, m.header.size, NULL, 0);

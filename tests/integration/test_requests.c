@@ -130,6 +130,7 @@ static void test_create_defaults(void **state) {
         assert_int_equal(i->slot_size, 1000);
         assert_int_equal(i->n_slots, PROTO_SLOTS_DEFAULT);
         assert_int_equal(i->policy, PROTO_POLICY_OVERWRITE);
+        assert_int_equal(i->foreign_holds, PROTO_HOLDS_DEFAULT);
         assert_int_equal(i->mode, PROTO_MODE_DEFAULT);
         assert_int_equal(i->segment_flags, 0);
         assert_int_equal(i->uid, getuid());
@@ -169,6 +170,7 @@ static void test_create_everything(void **state) {
                 .policy = PROTO_POLICY_BLOCK,
                 .segment_flags = PROTO_SEGMENT_SPARSE,
                 .flags = PROTO_CREATE_EXCLUSIVE,
+                .foreign_holds = PROTO_HOLDS_NONE,
                 .type = "uint8[1080,1920,3]",
         };
 
@@ -179,6 +181,7 @@ static void test_create_everything(void **state) {
         assert_int_equal(i->mode, 0664);
         assert_int_equal(i->policy, PROTO_POLICY_BLOCK);
         assert_int_equal(i->segment_flags, PROTO_SEGMENT_SPARSE);
+        assert_int_equal(i->foreign_holds, 0);
         assert_string_equal(i->type, "uint8[1080,1920,3]");
         assert_true(i->allocated < i->bytes / 2);
         assert_int_equal(wire_create_as(w, "cam/0.raw_x-y", &m), -EEXIST);
@@ -216,6 +219,15 @@ static void test_create_contradictions(void **state) {
         assert_int_equal(wire_create_as(w, "a", &m), -EEXIST);
         wire_assert_text(w, "policy", "overwrite", "block");
         m = there;
+        m.foreign_holds = 1;
+        assert_int_equal(wire_create_as(w, "a", &m), 0);
+        m.foreign_holds = 7;
+        assert_int_equal(wire_create_as(w, "a", &m), -EEXIST);
+        wire_assert_text(w, "foreign holds", "has 1", "want 7");
+        m.foreign_holds = PROTO_HOLDS_NONE;
+        assert_int_equal(wire_create_as(w, "a", &m), -EEXIST);
+        wire_assert_text(w, "foreign holds", "has 1", "want 0");
+        m = there;
         m.segment_flags = PROTO_SEGMENT_EPHEMERAL;
         assert_int_equal(wire_create_as(w, "a", &m), -EEXIST);
         wire_assert_text(w, "flags", "ephemeral");
@@ -229,9 +241,10 @@ static void test_create_contradictions(void **state) {
         m.n_slots = UINT32_MAX;
         m.mode = 0777;
         m.policy = PROTO_POLICY_BLOCK;
+        m.foreign_holds = UINT32_MAX - 1;
         m.segment_flags = PROTO_SEGMENT_FLAGS;
         assert_int_equal(wire_create_as(w, "a", &m), -EEXIST);
-        wire_assert_text(w, "slot size", "slots", "mode", "policy", "flags", "type");
+        wire_assert_text(w, "slot size", "slots", "mode", "policy", "foreign holds", "flags", "type");
         (void)memset(&m, 0, sizeof(m));
         assert_int_equal(wire_create_as(w, "a", &m), 0);
 }
@@ -257,6 +270,12 @@ static void test_create_out_of_range(void **state) {
         REFUSED(-EINVAL, "mode", .mode = 01000);
         REFUSED(-EINVAL, "mode", .mode = UINT32_MAX);
         REFUSED(-EINVAL, "policy", .policy = PROTO_POLICY_BLOCK + 1);
+        REFUSED(-EINVAL, "0 to 2 (", .foreign_holds = 3);
+        REFUSED(-EINVAL, "0 to 1 (", .foreign_holds = 2, .n_slots = 3);
+        REFUSED(-EINVAL, "may be 0 (", .foreign_holds = 1, .n_slots = 2);
+        REFUSED(-EINVAL, "may be 0 (", .foreign_holds = 1, .n_slots = 1);
+        REFUSED(-EINVAL, "0 to 64 (", .foreign_holds = 65, .n_slots = 100);
+        REFUSED(-EINVAL, "0 to 2 (", .foreign_holds = UINT32_MAX - 1);
         REFUSED(-EINVAL, "flags", .segment_flags = PROTO_SEGMENT_FLAGS + 1);
         REFUSED(-EINVAL, "flags", .flags = PROTO_CREATE_EXCLUSIVE << 1);
 #pragma GCC diagnostic pop

@@ -92,6 +92,9 @@ static void test_exists(void **state) {
         o.policy = SHMD_OVERWRITE;
         FAILS(conn, -EEXIST, shmd_create(conn, "s", &o), "policy", "block", "overwrite");
         o = is;
+        o.foreign_holds = 2;
+        FAILS(conn, -EEXIST, shmd_create(conn, "s", &o), "foreign holds", "1", "2");
+        o = is;
         o.flags = SHMD_EPHEMERAL;
         FAILS(conn, -EEXIST, shmd_create(conn, "s", &o), "flags", "sparse", "ephemeral");
         o = is;

@@ -223,6 +223,7 @@ static void test_usage(void **state) {
                 { { "create", "a", "--size", "1", "--mode", "1777" }, "--mode 1777", "octal" },
                 { { "create", "a", "--size", "1", "--mode", "rw" }, "--mode rw", "octal" },
                 { { "create", "a", "--size", "1", "--policy", "wait" }, "--policy wait", "overwrite or block" },
+                { { "create", "a", "--size", "1", "--foreign-holds", "65" }, "--foreign-holds 65", "from 0 to 64" },
                 { { "create", "a", "--size", "1", "--type", long_type }, "1025 bytes", "1024" },
                 { { "create", "a", "--size", "1", "--bogus" }, "--bogus", "shmctl create --help" },
                 { { "create", "a", "--size", "1", "--e" }, "--e", "the only one" },
@@ -348,17 +349,19 @@ static void test_create(void **state) {
         assert_int_equal(info.n_slots, 4);
         assert_int_equal(info.mode, 0600);
         assert_int_equal(info.policy, SHMD_OVERWRITE);
+        assert_int_equal(info.foreign_holds, 1);
         assert_int_equal(info.flags, 0);
         assert_string_equal(info.type, "");
 
         RUN("create", "--slots", "7", "full/one", "--mode", "640", "--type", "uint8[3,5]", "--policy", "block",
-            "--ephemeral", "--sparse", "--size=1m");
+            "--ephemeral", "--sparse", "--size=1m", "--foreign-holds", "5");
         expect_silence();
         assert_int_equal(shmd_stat(conn, "full/one", &info), 0);
         assert_int_equal(info.slot_size, 1 << 20);
         assert_int_equal(info.n_slots, 7);
         assert_int_equal(info.mode, 0640);
         assert_int_equal(info.policy, SHMD_BLOCK);
+        assert_int_equal(info.foreign_holds, 5);
         assert_int_equal(info.flags, SHMD_EPHEMERAL | SHMD_SPARSE);
         assert_string_equal(info.type, "uint8[3,5]");
 
@@ -502,13 +505,13 @@ static void test_stat(void **state) {
                 "\nage: 0.",      "\nwriters: 0\n", "\nreaders: 0\n",    "\nowner: ",
                 "\ngroup: ",      "\nmode: 0640\n", "\npolicy: block\n", "\nflags: sparse\n",
                 "\nbytes: ",      "\nallocated: ",  "\ncreated: 2",      "\nid: ",
-                "\ntype: text\n",
+                "\ntype: text\n", "\nholds: 0\n",
         };
         size_t n = 0;
 
         (void)state;
         RUN("create", "a", "--size", "5K", "--slots", "3", "--mode", "0640", "--type", "text", "--policy", "block",
-            "--sparse");
+            "--sparse", "--foreign-holds", "0");
         expect_silence();
         RUN_WITH("x", "write", "a");
         expect_silence();

@@ -205,7 +205,6 @@ static void test_strings_and_reserved(void **state) {
         request(&m, PROTO_OP_CREATE);
         string(&m, m.create.name, sizeof(m.create.name));
         string(&m, m.create.type, sizeof(m.create.type));
-        reserved(&m, &m.create.reserved);
         request(&m, PROTO_OP_OPEN);
         string(&m, m.open.name, sizeof(m.open.name));
         reserved(&m, &m.open.reserved);
