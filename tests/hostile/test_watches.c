@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
+#include "client/shmd.h"
 #include "proto/cleanup.h"
 #include "tests/hostile/fuse.h"
 #include "tests/hostile/stage.h"
@@ -134,8 +135,182 @@ static void test_a_watch_that_never_closes(void **state) {
         fuse.server.pid = 0;
 }
 
+/* A reader that hangs its watch and goes; where its bell's place is needed for another, it is the writer that closes it. */
+static void write_and_close(struct stage *s, int fd) {
+        struct shmd_writer *w;
+        struct shmd *conn;
+        uint64_t go;
+        void *data;
+
+        CHILD_EQUAL(shmd_connect(&conn, fixture_socket(s->daemon)), 0);
+        CHILD_EQUAL(shmd_writer_open(&w, conn, STAGE_SEGMENT, 0, CHILD_PATIENCE_MS), 0);
+        (void)child_tell(fd, 0);
+        for (int i = 0; i < 2; i++) {
+                CHILD_CHECK(child_hear(fd, &go));
+                CHILD_EQUAL(shmd_writer_begin(w, &data, NULL, CHILD_PATIENCE_MS), 0);
+                CHILD_EQUAL(shmd_writer_flush(w, 1, 1), 0);
+                (void)child_tell(fd, 0);
+        }
+        shmd_writer_close(w);
+        shmd_close(conn);
+        (void)child_tell(fd, 0);
+}
+
+static void visit_others(struct stage *s, int fd) {
+        (void)fd;
+        for (int i = 0; i < 20; i++) {
+                struct wire w;
+                char name[32];
+
+                wire_open(&w, s->daemon);
+                (void)snprintf(name, sizeof(name), "stage/%d", i);
+                CHILD_EQUAL(wire_open_segment(&w, name, PROTO_ACCESS_READ, 0, 0), 0);
+                wire_close(&w);
+        }
+}
+
+static void visit(struct stage *s, int fd) {
+        struct wire w;
+
+        (void)fd;
+        wire_open(&w, s->daemon);
+        CHILD_EQUAL(wire_open_segment(&w, STAGE_SEGMENT, PROTO_ACCESS_READ, 0, 0), 0);
+        wire_close(&w);
+}
+
+static void test_a_readers_watch_and_the_writer(void **state) {
+        struct stage *s = *state;
+        struct child *writer, *reader;
+
+        need_fuse();
+        make_segment(s, PROTO_POLICY_OVERWRITE);
+        for (int i = 0; i < 20; i++) {
+                struct proto_create m = { .slot_size = 100, .mode = 0666 };
+                char name[32];
+
+                (void)snprintf(name, sizeof(name), "stage/%d", i);
+                stage_make(s, UID_OWNER, name, &m);
+        }
+        writer = stage_start(s, UID_OWNER, write_and_close);
+        (void)child_expect(writer);
+        reader = stage_start(s, UID_READER, hang_as_reader);
+        fuse_wait(&fuse);
+        (void)child_tell(reader->fd, 0);
+        (void)child_expect(reader);
+        wire_expect_users(&s->root, STAGE_SEGMENT, 1, 0);
+        (void)child_tell(writer->fd, 0);
+        (void)child_expect(writer);
+        stage_act_as(s, UID_READER, visit_others);
+        stage_act_as(s, UID_OTHER, visit);
+        (void)child_tell(writer->fd, 0);
+        (void)child_expect(writer);
+        (void)child_expect(writer);
+        child_finish(writer);
+        stage_served(s, 5);
+        fuse_stop(&fuse);
+        fuse.server.pid = 0;
+}
+
+/* ---- epoll instances, but what kind of ones --------------------------------------------------------------------- */
+
+static int open_with(struct wire *w, uint32_t access, int watch) {
+        send_open(w, access, watch);
+        return wire_reply(w);
+}
+
+static void send_others(struct stage *s, int fd) {
+        struct epoll_event event = { .events = EPOLLIN };
+        int outer[5];
+        struct wire w;
+
+        (void)fd;
+        wire_open(&w, s->daemon);
+        /* The way to the daemon itself. */
+        CHILD_EQUAL(open_with(&w, PROTO_ACCESS_READ, w.socket), -EINVAL);
+        CHILD_EQUAL(open_with(&w, PROTO_ACCESS_WRITE, w.socket), -EINVAL);
+        /* As deep as the kernel lets it be: the bell would be one more. */
+        for (int i = 0; i < 5; i++) {
+                outer[i] = epoll_create1(EPOLL_CLOEXEC);
+                CHILD_CHECK(outer[i] >= 0);
+                if (i)
+                        CHILD_EQUAL(epoll_ctl(outer[i], EPOLL_CTL_ADD, outer[i - 1], &event), 0);
+        }
+        (void)open_with(&w, PROTO_ACCESS_READ, outer[0]);
+        wire_close(&w);
+        wire_open(&w, s->daemon);
+        CHILD_EQUAL(open_with(&w, PROTO_ACCESS_READ, outer[4]), 0);
+        wire_close(&w);
+}
+
+static void test_a_watch_that_is_something_else(void **state) {
+        make_segment(*state, PROTO_POLICY_OVERWRITE);
+        stage_act_as(*state, UID_READER, send_others);
+        stage_served(*state, 3);
+}
+
+/* More paths than there may be from one bell. */
+static void send_nested(struct stage *s, int fd) {
+        struct epoll_event event = { .events = EPOLLIN };
+        int watch = epoll_create1(EPOLL_CLOEXEC);
+        struct wire w;
+
+        (void)fd;
+        for (int i = 0; i < 501; i++)
+                CHILD_EQUAL(epoll_ctl(epoll_create1(EPOLL_CLOEXEC), EPOLL_CTL_ADD, watch, &event), 0);
+        wire_open(&w, s->daemon);
+        CHILD_EQUAL(open_with(&w, PROTO_ACCESS_READ, watch), -EINVAL);
+        wire_assert_text(&w, "epoll");
+        /* Another one will do. */
+        CHILD_EQUAL(wire_open_segment(&w, STAGE_SEGMENT, PROTO_ACCESS_READ, 0, 0), 0);
+        wire_close(&w);
+}
+
+static void test_a_watch_nested_500_times(void **state) {
+        make_segment(*state, PROTO_POLICY_OVERWRITE);
+        stage_act_as(*state, UID_READER, send_nested);
+        stage_act_as(*state, UID_OTHER, visit);
+}
+
+#define WINDOW 5000 /* numbers that one file after the other has */
+
+/* Its entries go with the last that has it: the daemon. */
+static void send_large(struct stage *s, int fd) {
+        struct epoll_event event = { .events = EPOLLIN };
+        int watch = epoll_create1(EPOLL_CLOEXEC);
+        struct wire w;
+
+        (void)fd;
+        for (int i = 0; i < (stage_is_long() ? 1000000 : 200000) / WINDOW; i++) {
+                int file = eventfd(0, EFD_CLOEXEC);
+
+                CHILD_CHECK(file >= 0 && file < 1000);
+                for (int n = 1000; n < 1000 + WINDOW; n++) {
+                        CHILD_EQUAL(dup3(file, n, O_CLOEXEC), n);
+                        CHILD_EQUAL(epoll_ctl(watch, EPOLL_CTL_ADD, n, &event), 0);
+                }
+        }
+        wire_open(&w, s->daemon);
+        send_open(&w, PROTO_ACCESS_READ, watch);
+        fd_close(watch);
+        (void)wire_reply(&w);
+}
+
+static void test_a_watch_with_a_million_entries(void **state) {
+        struct stage *s = *state;
+        struct child *c;
+
+        make_segment(s, PROTO_POLICY_OVERWRITE);
+        c = stage_start(s, UID_READER, send_large);
+        child_finish(c);
+        stage_served(s, 10);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                STAGE_TEST(test_a_watch_that_is_something_else),
+                STAGE_TEST(test_a_watch_nested_500_times),
+                STAGE_TEST(test_a_watch_with_a_million_entries),
+                cmocka_unit_test_setup_teardown(test_a_readers_watch_and_the_writer, setup_fuse, teardown_fuse),
                 cmocka_unit_test_setup_teardown(test_a_watch_that_never_closes, setup_fuse, teardown_fuse),
                 cmocka_unit_test_setup_teardown(test_a_reader_hangs_its_watch, setup_fuse, teardown_fuse),
                 cmocka_unit_test_setup_teardown(test_a_writer_hangs_its_watch, setup_fuse, teardown_fuse),
