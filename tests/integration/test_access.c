@@ -4,6 +4,8 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <grp.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "tests/integration/library.h"
@@ -378,24 +380,34 @@ static void test_no_administrators(void **state) {
 
 /* ---- names ------------------------------------------------------------------------------------------------------ */
 
-static int setup_names(void **state) {
-        static const char content[] = "[names]\n"
-                                      "cam/ = group 61000, user root\n"
-                                      "cam/front/ = user 60003\n"
-                                      "cam/free = any\n"
-                                      "sys = nobody\n"
-                                      "[shmd]\n"
-                                      "admin-group = 62000\n";
-        char config[] = "/tmp/shmd-access-XXXXXX";
-        const char *const arguments[] = { "--config", config, NULL };
-        int fd = mkstemp(config);
-        int r;
+static int config; /* a file without a name of its own */
 
-        assert_return_code(fd, errno);
-        assert_int_equal(write(fd, content, strlen(content)), strlen(content));
-        (void)close(fd);
-        r = library_setup_with(state, arguments);
-        (void)unlink(config);
+static void configure(const char *content) {
+        assert_return_code(ftruncate(config, 0), errno);
+        assert_int_equal(pwrite(config, content, strlen(content), 0), strlen(content));
+}
+
+static int setup_names(void **state) {
+        char path[64];
+        const char *const arguments[] = { "--config", path, NULL };
+
+        config = memfd_create("conf", MFD_CLOEXEC);
+        assert_return_code(config, errno);
+        (void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", getpid(), config);
+        configure("[names]\n"
+                  "cam/ = group 61000, user root\n"
+                  "cam/front/ = user 60003\n"
+                  "cam/free = any\n"
+                  "sys = nobody\n"
+                  "[shmd]\n"
+                  "admin-group = 62000\n");
+        return library_setup_with(state, arguments);
+}
+
+static int teardown_names(void **state) {
+        int r = library_teardown(state);
+
+        (void)close(config);
         return r;
 }
 
@@ -457,6 +469,32 @@ static void test_names_that_exist(void **state) {
         shmd_close(conn);
 }
 
+/* Who is connected is under the new rules as well. */
+static void test_names_anew(void **state) {
+        const struct shmd_options options = { .slot_size = 16 };
+        struct shmd *conn = connect_as(state, &stranger), *boss = connect_as(state, &admin);
+        struct shmd *friend = connect_as(state, &mate);
+        int r;
+
+        make_as(conn, "a", 0600);
+        OK(boss, shmd_chmod(boss, "a", 0400));
+        configure("[shmd]\nadmin-group = 61001\n[names]\n* = user 60003\na = nobody\n");
+        assert_return_code(kill(fixture_pid(((struct library *)*state)->daemon), SIGHUP), errno);
+        while ((r = shmd_chmod(boss, "a", 0400)) == 0)
+                continue;
+        assert_int_equal(r, -EPERM);
+        OK(friend, shmd_chmod(friend, "a", 0600));
+        FAILS(boss, -EACCES, shmd_create(boss, "b", &options),
+              "names for which there is no other rule are for user 60003");
+        OK(conn, shmd_create(conn, "b", &options));
+        OK(conn, shmd_remove(conn, "a"));
+        FAILS(conn, -EACCES, shmd_create(conn, "a", &options), "names that begin with a are for nobody");
+        OK(friend, shmd_create(friend, "a", &options));
+        shmd_close(friend);
+        shmd_close(boss);
+        shmd_close(conn);
+}
+
 #define ACCESS_TEST(test, setup) cmocka_unit_test_setup_teardown(test, setup, library_teardown)
 
 int main(void) {
@@ -469,8 +507,9 @@ int main(void) {
                 ACCESS_TEST(test_chown_under_those_who_have_it_open, setup_admins),
                 ACCESS_TEST(test_administrators, setup_admins),
                 ACCESS_TEST(test_no_administrators, library_setup),
-                ACCESS_TEST(test_names, setup_names),
-                ACCESS_TEST(test_names_that_exist, setup_names),
+                cmocka_unit_test_setup_teardown(test_names, setup_names, teardown_names),
+                cmocka_unit_test_setup_teardown(test_names_that_exist, setup_names, teardown_names),
+                cmocka_unit_test_setup_teardown(test_names_anew, setup_names, teardown_names),
         };
 
         if (geteuid() != 0) {
