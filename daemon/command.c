@@ -17,8 +17,8 @@ static void print_help(void) {
         printf("Usage: shmd [OPTION]...\n"
                "Hand out named shared memory segments to the clients of a socket, until SIGTERM or SIGINT.\n"
                "\n"
-               "  --config PATH             read this file; otherwise " CONFIG_PATH ",\n"
-               "                            if there is one\n");
+               "  --config PATH             read this file; otherwise " CONFIG_NAME ", if there is one, in the\n"
+               "                            directory $CONFIGURATION_DIRECTORY or " CONFIG_DIRECTORY "\n");
         options_print();
         printf("  --help                    print this\n"
                "  --version                 print the version\n"

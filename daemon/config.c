@@ -201,5 +201,15 @@ int config_read(struct options *o, const char *path, char *text, size_t size) {
 }
 
 int config_read_default(struct options *o, char *text, size_t size) {
-        return read_if_there(o, CONFIG_PATH, false, text, size);
+        const char *directory = getenv("CONFIGURATION_DIRECTORY");
+        CLEANUP(freep) char *path = NULL;
+
+        if (!directory || !*directory)
+                directory = CONFIG_DIRECTORY;
+        /* systemd separates several by colons. */
+        if (asprintf(&path, "%.*s/" CONFIG_NAME, (int)strcspn(directory, ":"), directory) < 0) {
+                path = NULL;
+                return -ENOMEM;
+        }
+        return read_if_there(o, path, false, text, size);
 }

@@ -9,7 +9,8 @@
 
 struct options;
 
-#define CONFIG_PATH SHMD_SYSCONFDIR "/shmd/shmd.conf"
+#define CONFIG_NAME "shmd.conf"
+#define CONFIG_DIRECTORY SHMD_SYSCONFDIR "/shmd"
 
 /**
  * config_read() - set what a file says
@@ -22,5 +23,5 @@ struct options;
  */
 int config_read(struct options *o, const char *path, char *text, size_t size);
 
-/* The same with the file at CONFIG_PATH, which need not be there. */
+/* The same with CONFIG_NAME in the directory $CONFIGURATION_DIRECTORY or CONFIG_DIRECTORY; it need not be there. */
 int config_read_default(struct options *o, char *text, size_t size);

@@ -87,7 +87,7 @@ static int teardown(void **state) {
 static struct daemon *run_with(struct start *s, int i, const char *const *environment, const char *const *arguments,
                                void (*prepare)(void *data), void *data) {
         struct daemon *d = &s->daemons[i];
-        const char *argv[32] = { "shmd", "--config", "/dev/null" };
+        const char *argv[32] = { "shmd" };
         const char *envp[32] = { NULL };
         char notify[128], asan[256];
         unsigned n = 0;
@@ -106,7 +106,8 @@ static struct daemon *run_with(struct start *s, int i, const char *const *enviro
         }
         while (environment && *environment)
                 envp[n++] = *environment++;
-        for (n = 3; arguments && *arguments;)
+        envp[n] = "CONFIGURATION_DIRECTORY=/nowhere"; /* unless the test has said another one */
+        for (n = 1; arguments && *arguments;)
                 argv[n++] = *arguments++;
         (void)fflush(NULL);
         d->pid = fork();
@@ -524,6 +525,7 @@ static __attribute__((format(printf, 2, 3))) void write_file(const char *file, c
 
 static void test_a_configuration_file(void **state) {
         struct start *s = *state;
+        char variable[128];
         struct daemon *d;
 
         write_file(path(s, "conf"), "[shmd]\nmax-segments = 1\nlog-level = error\nsocket = %s\n", path(s, "sock"));
@@ -535,14 +537,25 @@ static void test_a_configuration_file(void **state) {
         assert_int_equal(wire_create(&s->wire, "two", 1, 1), -ENOSPC);
         stop(d, SIGTERM);
         assert_non_null(strstr(d->text, "ready: 1 segments"));
+        /* Where systemd says that configuration is. */
+        (void)snprintf(variable, sizeof(variable), "CONFIGURATION_DIRECTORY=%s:/nowhere", s->directory);
+        assert_return_code(rename(path(s, "conf"), path(s, "shmd.conf")), errno);
+        d = run(s, 0, WORDS(variable), NULL);
+        ready(s, d);
+        serves(s, path(s, "sock"));
+        stop(d, SIGTERM);
 }
 
 static void test_wrong_configuration_files(void **state) {
         struct start *s = *state;
+        char variable[128];
 
         ends_with(run(s, 0, NULL, WORDS("--config", path(s, "none"))), 2, WORDS(path(s, "none"), "No such file"));
         ends_with(run(s, 0, NULL, WORDS("--config", s->directory)), 2, WORDS(s->directory, "Is a directory"));
         ends_with(run(s, 0, NULL, WORDS("--config", "")), 2, WORDS("--config", "empty"));
+        (void)snprintf(variable, sizeof(variable), "CONFIGURATION_DIRECTORY=%s", s->directory);
+        assert_return_code(mkdir(path(s, "shmd.conf"), 0700), errno);
+        ends_with(run(s, 0, WORDS(variable), NULL), 2, WORDS(path(s, "shmd.conf"), "Is a directory"));
         write_file(path(s, "conf"), "# no number\n\n[shmd]\nmax-clients = many\n");
         ends_with(run(s, 0, NULL, WORDS("--config", path(s, "conf"), "--max-clients", "3")), 2,
                   WORDS("conf:4: max-clients is 'many'", "number from 1 up"));
