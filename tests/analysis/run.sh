@@ -2,8 +2,9 @@
 # run.sh TOOL BUILD - look for mistakes with TOOL in the C files that are compiled in the build directory BUILD.
 #
 # TOOL is cppcheck, clang-tidy or gcc (its -fanalyzer). A file that is compiled for several programs is looked at once.
-# Whatever a tool says is an error. Where it is wrong, a comment beside the line says so and why; what is switched off
-# for all files stands with its reason in .clang-tidy, tests/.clang-tidy, cppcheck.suppressions and below.
+# Whatever a tool says is an error. Where it is wrong, a comment beside the line says so and why, or a line in
+# gcc.suppressions; what is switched off for all files stands with its reason in .clang-tidy, tests/.clang-tidy,
+# cppcheck.suppressions and below.
 #
 # Exit status: 0 nothing was found, 77 TOOL is not installed.
 set -u
@@ -34,11 +35,15 @@ commands() {
 # values KEY - of every entry, NUL after each. JSON's escapes are gone.
 values() { sed -n "s/^  \"$1\": \"\\(.*\\)\",\\{0,1\\}\$/\\1/p" "$dir/compile_commands.json" | sed 's/\\\(.\)/\1/g' | tr '\n' '\0'; }
 
-# check FLAGS - of gcc, for the files at hand
+# check_gcc FLAGS - the files at hand, and FLAGS more
 check_gcc() {
         # Without optimisation: it then sees the code as it is written, and finds more.
-        values command | FLAGS="-fanalyzer -O0 -U_FORTIFY_SOURCE $1 -o /dev/null" xargs -0 -r -n 1 -P "$jobs" \
-                sh -c 'cd "$1" && eval "$2 $FLAGS"' sh "$build"
+        flags="-fanalyzer -O0 -U_FORTIFY_SOURCE -Werror $1 -o /dev/null"
+        # shellcheck disable=SC2016 # expanded by the inner one
+        values command | xargs -0 -r -n 1 -P "$jobs" sh -c '
+                cd "$1" || exit
+                file=${5##* -c "$2"/}
+                eval "$5 $4 $(sed -n "s|^$file: ||p" "$3")"' sh "$build" "$source" "$here/gcc.suppressions" "$flags"
 }
 
 check_clang_tidy() {
