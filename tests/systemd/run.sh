@@ -1,18 +1,23 @@
 #!/bin/sh
-# run.sh BUILD COMMAND [ARG]... - run COMMAND where BUILD is installed and systemd is PID 1.
+# run.sh [--bare] BUILD COMMAND [ARG]... - run COMMAND where BUILD is installed and systemd is PID 1.
 #
 # Installs BUILD (a build directory) as "cmake --install" does, into a box (see box) of its own, and does there what the
-# README says is to be done after that, up to enabling the socket: the user is there, units and catalog are known,
-# nothing has been started. Then COMMAND runs there as root, with the caller's environment and working directory, and
-# its status is the status here. 77: no box can be had on this machine.
+# README says is to be done after that (with --bare: nothing), up to enabling the socket: the user is there, units and
+# catalog are known, nothing has been started. Then COMMAND runs there as root, with the caller's environment and working
+# directory, and its status is the status here. 77: no box can be had on this machine.
 #
 # COMMAND may be anything: a test of this directory, which begins with ". lib.sh", or a program of BUILD's bin. Files
 # below / and those of BUILD are at the same place in the box. What it writes is gone afterwards, except below
 # $SHMD_BOX_KEEP, a directory, if that is set.
 set -u
 
+bare=
+if [ "${1-}" = --bare ]; then
+        bare=1
+        shift
+fi
 [ $# -ge 2 ] || {
-        echo 'usage: run.sh BUILD COMMAND [ARG]...' >&2
+        echo 'usage: run.sh [--bare] BUILD COMMAND [ARG]...' >&2
         exit 2
 }
 here=$(dirname -- "$(readlink -f -- "$0")")
@@ -22,8 +27,11 @@ shift
 # In the box: COMMAND is all that is left.
 if [ "${SHMD_BOX-}" ]; then
         PATH=/usr/local/sbin:/usr/local/bin:$PATH
-        ldconfig && systemd-sysusers && systemd-tmpfiles --create /usr/local/lib/tmpfiles.d/shmd.conf &&
-                journalctl --quiet --update-catalog && systemctl daemon-reload || exit 125
+        ldconfig || exit 125 # the README has it beside the installation
+        if [ ! "$bare" ]; then
+                systemd-sysusers && systemd-tmpfiles --create /usr/local/lib/tmpfiles.d/shmd.conf &&
+                        journalctl --quiet --update-catalog && systemctl daemon-reload || exit 125
+        fi
         exec "$@"
 fi
 
@@ -50,6 +58,6 @@ done
 SHMD_BOX=1
 export SHMD_BOX
 # shellcheck disable=SC2086 # a list of words
-"$here/box" --layer "$stage" $binds -- "$0" "$build" "$@" &
+"$here/box" --layer "$stage" $binds -- "$0" ${bare:+--bare} "$build" "$@" &
 box=$!
 wait "$box"
