@@ -358,7 +358,7 @@ static void end(void) {
                 CHECK(event_base_loop(server.base, EVLOOP_ONCE) >= 0);
         settle_down();
         while ((s = registry_after(&server.registry, "")))
-                server_remove_segment(&server, s, "the end");
+                server_remove_segment(&server, s, NULL, "the end");
         settle_down();
         CHECK(server.budget.segments == 0 && server.budget.bytes == 0);
         CHECK(TAILQ_EMPTY(&server.connections) && TAILQ_EMPTY(&server.dead) && TAILQ_EMPTY(&server.woken));
