@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "client/shmd.h"
+#include "proto/cleanup.h"
 #include "tests/hostile/stage.h"
 
 #define SLOT_SIZE 3000u
@@ -61,6 +62,13 @@ static uint64_t value(struct random *rnd, const struct slots *s) {
         default:
                 return random_next(rnd) >> random_below(rnd, 64);
         }
+}
+
+/* Give memory back: what was there reads as zeroes. */
+static void punch(struct random *rnd, const struct slots *s) {
+        size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+        CHILD_EQUAL(madvise(s->base + random_below(rnd, s->geometry.file_size / page) * page, page, MADV_REMOVE), 0);
 }
 
 static void scribble_data(struct random *rnd, const struct slots *s) {
@@ -124,6 +132,8 @@ static void scribble_as_writer(struct stage *s, int fd) {
         for (;;) {
                 if (random_below(&rnd, 8) == 0)
                         publish(&m.slots);
+                if (random_below(&rnd, 64) == 0)
+                        punch(&rnd, &m.slots);
                 for (uint64_t n = random_below(&rnd, 32); n > 0; n--)
                         scribble_data(&rnd, &m.slots);
         }
@@ -161,6 +171,8 @@ static void scribble_table(struct random *rnd, const struct slots *s, struct lay
         }
 }
 
+static bool leaves; /* the scribbling reader closes its connection, and keeps its memory */
+
 static void scribble_as_reader(struct stage *s, int fd) {
         struct random rnd = seed;
         struct wire_mapping m;
@@ -169,6 +181,8 @@ static void scribble_as_reader(struct stage *s, int fd) {
         wire_open(&w, s->daemon);
         CHILD_EQUAL(wire_open_segment(&w, STAGE_SEGMENT, PROTO_ACCESS_READ, 0, 0), 0);
         wire_map(&m, &w, false);
+        if (leaves)
+                fd_close(STEAL_FD(w.socket));
         (void)child_tell(fd, 0);
         for (;;)
                 scribble_table(&rnd, &m.slots, m.table);
@@ -390,12 +404,18 @@ static void test_a_reader_scribbles(void **state) {
         seed = random_seeded("scribble");
         a_writer_of_a_scribbling_reader(*state, UID_OWNER, PROTO_POLICY_OVERWRITE);
         a_writer_of_a_scribbling_reader(*state, UID_READER, PROTO_POLICY_OVERWRITE);
+        leaves = true;
+        a_writer_of_a_scribbling_reader(*state, UID_READER, PROTO_POLICY_OVERWRITE);
+        leaves = false;
 }
 
 static void test_a_reader_scribbles_under_block(void **state) {
         seed = random_seeded("scribble");
         a_writer_of_a_scribbling_reader(*state, UID_OWNER, PROTO_POLICY_BLOCK);
         a_writer_of_a_scribbling_reader(*state, UID_READER, PROTO_POLICY_BLOCK);
+        leaves = true;
+        a_writer_of_a_scribbling_reader(*state, UID_READER, PROTO_POLICY_BLOCK);
+        leaves = false;
 }
 
 int main(void) {

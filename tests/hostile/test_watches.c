@@ -31,6 +31,16 @@ static void send_open(struct wire *w, uint32_t access, int watch) {
         wire_send(w, &m, sizeof(m), &watch, 1);
 }
 
+/* An honest reader that comes by. */
+static void visit(struct stage *s, int fd) {
+        struct wire w;
+
+        (void)fd;
+        wire_open(&w, s->daemon);
+        CHILD_EQUAL(wire_open_segment(&w, STAGE_SEGMENT, PROTO_ACCESS_READ, 0, 0), 0);
+        wire_close(&w);
+}
+
 /* ---- a file that never answers ---------------------------------------------------------------------------------- */
 
 static int setup_fuse(void **state) {
@@ -111,6 +121,44 @@ static void test_a_writer_hangs_its_watch(void **state) {
         hang_a_watch(*state, UID_WRITER, hang_as_writer, PROTO_POLICY_BLOCK);
 }
 
+/* The watch hangs before the daemon gets it. */
+static void open_with_a_hung_watch(struct stage *s, int fd) {
+        int fds[2] = { epoll_create1(EPOLL_CLOEXEC), fuse_file(&fuse) };
+        pthread_t thread;
+        struct wire w;
+        uint64_t go;
+
+        CHILD_CHECK(fds[0] >= 0 && fds[1] >= 0);
+        CHILD_EQUAL(pthread_create(&thread, NULL, hang_in_add, fds), 0);
+        CHILD_CHECK(child_hear(fd, &go));
+        wire_open(&w, s->daemon);
+        send_open(&w, PROTO_ACCESS_READ, fds[0]);
+        (void)child_tell(fd, 0);
+        CHILD_CHECK(child_hear(fd, &go));
+        wire_close(&w);
+        (void)child_tell(fd, 0);
+        (void)pause();
+}
+
+static void test_an_opening_that_hangs(void **state) {
+        struct stage *s = *state;
+        struct child *c;
+
+        need_fuse();
+        make_segment(s, PROTO_POLICY_OVERWRITE);
+        c = stage_start(s, UID_READER, open_with_a_hung_watch);
+        fuse_wait(&fuse);
+        for (int i = 0; i < 2; i++) {
+                (void)child_tell(c->fd, 0);
+                (void)child_expect(c);
+                stage_act_as(s, UID_OTHER, visit);
+                stage_served(s, 5);
+        }
+        assert_int_equal(wire_remove(&s->root, STAGE_SEGMENT), 0);
+        fuse_stop(&fuse);
+        fuse.server.pid = 0;
+}
+
 /* As the watch: the daemon finds out that it is none, and to close it never ends. */
 static void send_the_file(struct stage *s, int fd) {
         struct wire w;
@@ -167,15 +215,6 @@ static void visit_others(struct stage *s, int fd) {
                 CHILD_EQUAL(wire_open_segment(&w, name, PROTO_ACCESS_READ, 0, 0), 0);
                 wire_close(&w);
         }
-}
-
-static void visit(struct stage *s, int fd) {
-        struct wire w;
-
-        (void)fd;
-        wire_open(&w, s->daemon);
-        CHILD_EQUAL(wire_open_segment(&w, STAGE_SEGMENT, PROTO_ACCESS_READ, 0, 0), 0);
-        wire_close(&w);
 }
 
 static void test_a_readers_watch_and_the_writer(void **state) {
@@ -312,6 +351,7 @@ int main(void) {
                 STAGE_TEST(test_a_watch_with_a_million_entries),
                 cmocka_unit_test_setup_teardown(test_a_readers_watch_and_the_writer, setup_fuse, teardown_fuse),
                 cmocka_unit_test_setup_teardown(test_a_watch_that_never_closes, setup_fuse, teardown_fuse),
+                cmocka_unit_test_setup_teardown(test_an_opening_that_hangs, setup_fuse, teardown_fuse),
                 cmocka_unit_test_setup_teardown(test_a_reader_hangs_its_watch, setup_fuse, teardown_fuse),
                 cmocka_unit_test_setup_teardown(test_a_writer_hangs_its_watch, setup_fuse, teardown_fuse),
         };
