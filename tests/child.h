@@ -62,7 +62,7 @@ static inline bool child_hear(int fd, uint64_t *value) {
 
 /* The same in a test, which fails if the child is gone. */
 static inline uint64_t child_expect(const struct child *c) {
-        uint64_t value;
+        uint64_t value = 0;
 
         if (!child_hear(c->fd, &value))
                 fail_msg("child %d said nothing", (int)c->pid);

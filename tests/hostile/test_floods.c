@@ -58,6 +58,7 @@ static int send_fds(int socket, const void *bytes, size_t size, const int *fds, 
         };
         struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 
+        CHILD_CHECK(c);
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = SCM_RIGHTS;
         c->cmsg_len = CMSG_LEN(n * sizeof(int));
@@ -214,8 +215,9 @@ static void test_clients_that_send_and_close(void **state) {
 static unsigned n_connections;
 
 static void connect_many(struct stage *s, int fd) {
-        struct wire *w = calloc(n_connections, sizeof(*w));
+        static struct wire *w;
 
+        w = calloc(n_connections, sizeof(*w));
         CHILD_CHECK(w);
         for (unsigned i = 0; i < n_connections; i++)
                 wire_open(&w[i], s->daemon);

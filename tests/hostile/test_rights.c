@@ -82,10 +82,12 @@ static void try_to_change(int fd) {
 static void try_to_write(int fd, size_t size) {
         char *p = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
         int memory = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+        void *writable;
 
         CHILD_CHECK(p != MAP_FAILED);
         CHILD_CHECK(memory >= 0);
-        CHILD_CHECK(mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED && errno == EACCES);
+        writable = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        CHILD_CHECK(writable == MAP_FAILED && errno == EACCES);
         REFUSED(EACCES, mprotect(p, size, PROT_READ | PROT_WRITE));
         REFUSED(EACCES, madvise(p, size, MADV_REMOVE));
         REFUSED(EBADF, write(fd, "x", 1));

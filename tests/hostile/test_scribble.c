@@ -35,7 +35,7 @@ static void remove_segment(struct stage *s) { assert_int_equal(wire_remove(&s->r
 /* ---- scribblers ------------------------------------------------------------------------------------------------- */
 
 /* A value that means something to somebody, most of the time. */
-static uint64_t value(struct random *rnd, const struct slots *s) {
+static uint64_t random_value(struct random *rnd, const struct slots *s) {
         uint64_t sequence = slots_newest(s) + random_below(rnd, 9) - 4;
 
         switch (random_below(rnd, 12)) {
@@ -74,7 +74,7 @@ static void punch(struct random *rnd, const struct slots *s) {
 static void scribble_data(struct random *rnd, const struct slots *s) {
         struct layout_header *h = slots_header(s);
         struct layout_slot *slot = slots_slot(s, (uint32_t)random_below(rnd, s->geometry.n_slots));
-        uint64_t v = value(rnd, s);
+        uint64_t v = random_value(rnd, s);
 
         switch (random_below(rnd, 12)) {
         case 0:
@@ -142,7 +142,7 @@ static void scribble_as_writer(struct stage *s, int fd) {
 static void scribble_table(struct random *rnd, const struct slots *s, struct layout_table *table) {
         struct layout_reader *r = &table->reader[random_below(rnd, random_below(rnd, 2) ? 4 : LAYOUT_READERS_MAX)];
         uint32_t slot = (uint32_t)random_below(rnd, s->geometry.n_slots);
-        uint64_t v = value(rnd, s);
+        uint64_t v = random_value(rnd, s);
 
         switch (random_below(rnd, 10)) {
         case 0:
