@@ -104,17 +104,22 @@ static bool is_contradiction(const struct naming *naming, const char *prefix, en
 }
 
 static int append(struct naming *naming, const char *prefix, const char *name, enum kind kind, uint32_t id) {
-        struct naming_grant *grants = reallocarray(naming->grants, naming->n + 1, sizeof(*grants));
-        struct naming_grant grant = { .prefix = strdup(prefix), .name = strdup(name), .kind = kind, .id = id };
+        CLEANUP(freep) char *own_prefix = strdup(prefix);
+        CLEANUP(freep) char *own_name = strdup(name);
+        struct naming_grant *grants;
 
-        if (grants)
-                naming->grants = grants;
-        if (!grants || !grant.prefix || !grant.name) {
-                free(grant.prefix);
-                free(grant.name);
+        if (!own_prefix || !own_name)
                 return -ENOMEM;
-        }
-        naming->grants[naming->n++] = grant;
+        grants = reallocarray(naming->grants, naming->n + 1, sizeof(*grants));
+        if (!grants)
+                return -ENOMEM;
+        naming->grants = grants;
+        grants[naming->n++] = (struct naming_grant){
+                .prefix = STEAL_PTR(own_prefix),
+                .name = STEAL_PTR(own_name),
+                .kind = kind,
+                .id = id,
+        };
         return 0;
 }
 
