@@ -146,13 +146,26 @@ void server_configure(struct server *server, struct options *fresh) {
         server->listeners.complained = false;
 }
 
+void server_limit_store(struct server *server, uint64_t max) {
+        if (max >= server->store_max)
+                return;
+        log_event(LOG_NOTICE, LOG_EVENT_LIMIT,
+                  "FileDescriptorStoreMax= is %" PRIu64 ", and not %" PRIu64
+                  " as the daemon was told (SHMD_STORE_MAX): no "
+                  "more than %" PRIu64 " are stored",
+                  max, server->store_max, max);
+        server->store_max = max;
+}
+
 static void serve(struct server *server) {
         log_event(LOG_INFO, LOG_EVENT_READY,
                   "ready: %" PRIu64 " segments, %" PRIu64 " bytes, %" PRIu64 " clients at most",
                   server->budget.segments_max, server->budget.bytes_max, server->options->max_clients);
         service_ready(server);
+        unit_init(server);
         (void)event_base_dispatch(server->base);
         service_stopping(server);
+        unit_deinit(server);
 }
 
 static void drop_all(struct server *server) {

@@ -18,6 +18,7 @@
 #include "daemon/reload.h"
 #include "daemon/request.h"
 #include "daemon/service.h"
+#include "daemon/unit.h"
 #include "daemon/user.h"
 #include "daemon/worker.h"
 
@@ -43,6 +44,7 @@ struct server {
         struct listeners listeners;
         struct service service;
         struct reload reload;
+        struct unit unit;
         struct connection_queue connections;
         struct connection_queue dead;
         size_t n_connections; /* both */
@@ -68,6 +70,9 @@ void server_defer(struct server *server);
 /* From now on the limits are these, and lines as urgent as that are logged. Nothing is dropped. @fresh: gets the old
  * ones. */
 void server_configure(struct server *server, struct options *fresh);
+
+/* systemd keeps no more descriptors than that. */
+void server_limit_store(struct server *server, uint64_t max);
 
 void server_add_connection(struct server *server, struct connection *c);
 

@@ -99,7 +99,18 @@ drop_in shmd.service '[Service]
 LimitNOFILE=1000'
 systemctl restart shmd.service || fail 'restart'
 answers || fail 'it does not answer'
-journal --grep 'no more than 468 are stored' | grep -q MESSAGE || fail 'it does not say that the limit is too low'
+said() { [ "$(journal --grep "$1" | wc -l)" -gt 0 ]; }
+said 'no more than 468 are stored' || fail 'it does not say that the limit is too low'
+drop_in shmd.service '[Service]
+FileDescriptorStoreMax=100'
+bus=$(show MainPID dbus.service)
+kill -STOP "$bus"
+systemctl restart shmd.service || fail 'restart without a bus'
+answers || fail 'it does not answer without a bus'
+said 'no more than 100 are stored' && fail 'the bus has answered while it was stopped'
+kill -CONT "$bus"
+eventually said 'no more than 100 are stored'
+answers || fail 'it does not answer'
 drop_in shmd.service
 
 step 'the socket: group and mode by a drop-in, a second place'

@@ -41,12 +41,20 @@ max=$(property FileDescriptorStoreMax)
 said=$(journalctl --quiet --no-pager _SYSTEMD_USER_UNIT=shmd.service --grep 'are stored' | wc -l)
 if [ "$soft" -ge $((2 * max + 64)) ]; then is 0 "$said" 'lines about it'; else is 1 "$said" 'lines about it'; fi
 
+step 'a smaller store'
+mkdir -p /etc/systemd/user/shmd.service.d
+printf '[Service]\nFileDescriptorStoreMax=100\n' >/etc/systemd/user/shmd.service.d/test.conf
+hers daemon-reload && hers restart shmd.service || fail 'restart'
+smaller() {
+        [ "$(journalctl --quiet --no-pager _SYSTEMD_USER_UNIT=shmd.service --grep 'no more than 100 are' | wc -l)" = 1 ]
+}
+eventually smaller
+
 step 'killed, hanging, reloaded'
 pid=$(property MainPID)
 kill -KILL "$pid"
 eventually pid_is_not "$pid"
 alice shmctl list >/dev/null || fail 'it does not answer after a kill'
-mkdir -p /etc/systemd/user/shmd.service.d
 printf '[Service]\nWatchdogSec=2s\n' >/etc/systemd/user/shmd.service.d/test.conf
 hers daemon-reload && hers restart shmd.service || fail 'restart'
 pid=$(property MainPID)
