@@ -27,7 +27,8 @@ static void print_help(void) {
                "\n"
                "The file has 'option = value' lines under [shmd], with all of the above but --config, --help and\n"
                "--version; what the command line says stands above it. Under [names] it has who may create names\n"
-               "that begin so, such as 'cam/ = group video, user alice'; '* = nobody' for all others.\n");
+               "that begin so, such as 'cam/ = group video, user alice'; '* = nobody' for all others. SIGHUP has it\n"
+               "read anew.\n");
 }
 
 static void fill_words(struct option *words) {

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -233,6 +234,44 @@ static void test_who_comes_for_ever_cannot_fill_the_log(void **state) {
         assert_in_range(count(d->text, "warning: uid "), 100, 150);
         assert_int_equal(count(d->text, "are left out"), 1);
         assert_non_null(strstr(d->text, "info: ending"));
+}
+
+/* ---- what systemd may store ------------------------------------------------------------------------------------- */
+
+static void take_few_descriptors(void *data) {
+        const struct rlimit limit = { .rlim_cur = 100, .rlim_max = 1000 };
+
+        (void)data;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* As many as systemd could hand over at the next start, with the soft limit that it sets. */
+static void test_a_limit_that_is_too_low_for_the_store(void **state) {
+        const struct {
+                const char *const *environment;
+                const char *says; /* NULL: nothing */
+        } cases[] = {
+                { WORDS("SHMD_STORE_MAX=19"), "no more than 18 are stored" },
+                { WORDS("FDSTORE=19"), "no more than 18 are stored" },
+                { WORDS("SHMD_STORE_MAX=18"), NULL },
+                { WORDS("SHMD_STORE_MAX=19", "FDSTORE=18"), NULL },
+                { WORDS("SHMD_STORE_MAX=18", "FDSTORE=1000"), NULL },
+                { WORDS("SHMD_STORE_MAX=0"), NULL },
+                { WORDS("SHMD_STORE_MAX=many"), "$SHMD_STORE_MAX is 'many'" },
+        };
+        struct start *s = *state;
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                struct daemon *d = run_with(s, 0, cases[i].environment, WORDS("--socket", path(s, "sock")),
+                                            take_few_descriptors, NULL);
+
+                ready(s, d);
+                stop(d, SIGTERM);
+                if (cases[i].says)
+                        assert_non_null(strstr(d->text, cases[i].says));
+                else
+                        assert_null(strstr(d->text, "stored"));
+        }
 }
 
 /* ---- the end ---------------------------------------------------------------------------------------------------- */
@@ -714,6 +753,7 @@ static void test_passed_things_that_are_no_sockets_of_ours(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_who_comes_for_ever_cannot_fill_the_log),
+                TEST(test_a_limit_that_is_too_low_for_the_store),
                 TEST(test_signals_end_it),
                 TEST(test_a_signal_in_the_middle_of_an_allocation),
                 TEST(test_a_second_one_refuses),

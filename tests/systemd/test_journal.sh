@@ -46,17 +46,17 @@ echo x | as one shmctl write gone || fail 'write'
 eventually found REMOVED SHMD_SEGMENT=gone SHMD_UID="$uid"
 
 step 'begin, reload and end'
-mkdir -p /usr/local/etc/shmd
+mkdir -p /etc/shmd
 systemctl reload shmd.service
 eventually found RELOADED
-echo nonsense >/usr/local/etc/shmd/shmd.conf
+echo nonsense >/etc/shmd/shmd.conf
 systemctl reload shmd.service
 eventually found RELOAD_REFUSED PRIORITY=3
 systemctl restart --no-block shmd.service
 eventually found ENDING
 eventually found START_FAILED PRIORITY=3
 field MESSAGE | grep -q 'shmd.conf:1: ' || fail "it does not say where: $(field MESSAGE)"
-rm /usr/local/etc/shmd/shmd.conf
+rm /etc/shmd/shmd.conf
 drop_in shmd.service '[Service]
 LimitNOFILE=1000'
 systemctl restart shmd.service

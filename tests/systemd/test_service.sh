@@ -60,12 +60,12 @@ journalctl --quiet --unit shmd.service --grep 'Watchdog timeout' >/dev/null || f
 drop_in shmd.service
 
 step 'reload'
-mkdir -p /usr/local/etc/shmd
+mkdir -p /etc/shmd
 fresh
 systemctl start shmd.service
 pid=$(show MainPID)
 shmctl create kept --size 4K || fail 'create'
-printf '[shmd]\nmax-segments = 2\n' >/usr/local/etc/shmd/shmd.conf
+printf '[shmd]\nmax-segments = 2\n' >/etc/shmd/shmd.conf
 systemctl reload shmd.service || fail 'reload'
 two_at_most() {
         shmctl create b --size 4K && shmctl create c --size 4K 2>/dev/null && shmctl remove b c
@@ -73,9 +73,9 @@ two_at_most() {
 }
 eventually two_at_most
 is "$pid" "$(show MainPID)" 'the process after a reload'
-printf '[shmd]\nmax-segments = none\n' >/usr/local/etc/shmd/shmd.conf
+printf '[shmd]\nmax-segments = none\n' >/etc/shmd/shmd.conf
 systemctl reload shmd.service || fail 'reload'
-eventually status_has "the old configuration holds: /usr/local/etc/shmd/shmd.conf:2: max-segments is 'none'"
+eventually status_has "the old configuration holds: /etc/shmd/shmd.conf:2: max-segments is 'none'"
 is "$pid" "$(show MainPID)" 'the process after a reload that was refused'
 is active "$(systemctl is-active shmd.service)" 'the service after a reload that was refused'
 is 2 "$(shmctl list --noheadings | wc -l)" 'the segments'
@@ -91,7 +91,7 @@ sleep 3 # how often it is tried meanwhile is what this is about
 tries=$(($(show NRestarts) - restarts))
 [ "$tries" -ge 1 ] || fail 'it is not tried again'
 [ "$tries" -le $(($(date +%s) - begin + 1)) ] || fail "$tries starts in 3 seconds"
-rm /usr/local/etc/shmd/shmd.conf
+rm /etc/shmd/shmd.conf
 answers || fail 'it does not answer with a configuration that is right'
 
 step 'a lower limit'

@@ -62,7 +62,10 @@ kill -STOP "$pid"
 eventually pid_is_not "$pid"
 alice shmctl list >/dev/null || fail 'it does not answer after it hung'
 pid=$(property MainPID)
+as alice sh -c 'printf "[shmd]\nmax-segment-bytes = 1K\n" >~/.config/shmd/shmd.conf' || fail 'no directory for a configuration'
 hers reload shmd.service || fail 'reload'
+refuses() { ! alice shmctl create another --size 4K 2>/dev/null || ! alice shmctl remove another; }
+eventually refuses
 alice shmctl list >/dev/null || fail 'it does not answer after a reload'
 is "$pid" "$(property MainPID)" 'the process after a reload'
 
