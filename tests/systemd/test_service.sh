@@ -54,7 +54,7 @@ restarts=$(show NRestarts)
 systemctl kill --signal STOP shmd.service
 eventually pid_is_not "$pid"
 answers || fail 'it does not answer'
-is $((restarts + 1)) "$(show NRestarts)" 'the restarts'
+[ "$(show NRestarts)" -gt "$restarts" ] || fail 'it was not restarted'
 journalctl --sync
 journalctl --quiet --unit shmd.service --grep 'Watchdog timeout' >/dev/null || fail 'no word of the watchdog'
 drop_in shmd.service
@@ -85,12 +85,11 @@ fresh
 systemctl start shmd.service 2>/dev/null && fail 'it starts with a wrong configuration'
 activating() { [ "$(systemctl is-active shmd.service)" = activating ]; }
 eventually activating
-begin=$(date +%s)
 restarts=$(show NRestarts)
-sleep 3 # how often it is tried meanwhile is what this is about
-tries=$(($(show NRestarts) - restarts))
-[ "$tries" -ge 1 ] || fail 'it is not tried again'
-[ "$tries" -le $(($(date +%s) - begin + 1)) ] || fail "$tries starts in 3 seconds"
+begin=$(date +%s)
+tried_again() { [ "$(show NRestarts)" -ge $((restarts + 4)) ]; }
+eventually tried_again
+[ $(($(date +%s) - begin)) -ge 2 ] || fail 'it is tried more than once a second'
 rm /etc/shmd/shmd.conf
 answers || fail 'it does not answer with a configuration that is right'
 
