@@ -50,7 +50,6 @@
 #define SLOTS_RETRIES 20000 /* a reader's attempts to hold the newest frame; an honest writer wins a handful in a row */
 
 #define SLOTS_ROUNDS 100 /* a writer's looks at slots that are all held, before it breaks a hold in any case */
-#define SLOTS_MOVES 4    /* the same, before it breaks a foreign uid's that seems to hold more than it may */
 
 enum {
         SLOTS_E_LOCKED = 1,  /* another writer has the lock */

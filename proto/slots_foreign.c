@@ -68,7 +68,7 @@ static void put(struct layout_kept *kept, uint64_t word, uint64_t accounts) {
                 atomic_store_explicit(&kept->word, word, memory_order_relaxed);
 }
 
-uint64_t slots_foreign_keep(const struct slots_writer *w, uint64_t word) {
+bool slots_foreign_keep(const struct slots_writer *w, uint64_t word) {
         const uint64_t want = holders(w, word, UINT64_MAX);
         const uint32_t most = slots_foreign_most(w->slots.geometry.n_slots);
         struct layout_kept *kept = slots_header(&w->slots)->kept;
@@ -77,7 +77,7 @@ uint64_t slots_foreign_keep(const struct slots_writer *w, uint64_t word) {
         uint64_t had = 0, last = 0;
 
         if (!want)
-                return 0;
+                return false;
         for (uint32_t i = 0; i < most; i++) {
                 uint64_t is = atomic_load_explicit(&kept[i].word, memory_order_relaxed);
                 uint64_t accounts = atomic_load_explicit(&kept[i].accounts, memory_order_relaxed);
@@ -109,5 +109,18 @@ uint64_t slots_foreign_keep(const struct slots_writer *w, uint64_t word) {
         }
         if (n < most)
                 put(&kept[n], 0, 0);
-        return had;
+        return had != 0;
+}
+
+bool slots_foreign_kept(const struct slots_writer *w, uint64_t word) {
+        const uint32_t most = slots_foreign_most(w->slots.geometry.n_slots);
+        const struct layout_kept *kept = slots_header(&w->slots)->kept;
+
+        for (uint32_t i = 0; i < most; i++) {
+                uint64_t is = atomic_load_explicit(&kept[i].word, memory_order_relaxed);
+
+                if (is == 0 || is == word)
+                        return is == word;
+        }
+        return false;
 }

@@ -26,11 +26,9 @@ static inline uint32_t slots_entries(const struct layout_table *table) {
         return used < LAYOUT_READERS_MAX ? used : LAYOUT_READERS_MAX;
 }
 
-/**
- * slots_foreign_keep() - is a frame to be kept for foreign readers?
- * @w:    the writer, with the lock; some group is foreign
- * @word: the frame, which is in its slot, claimed or not
- *
- * Return: the accounts on which its holds are honoured, a bit for each; 0: it may go.
- */
-uint64_t slots_foreign_keep(const struct slots_writer *w, uint64_t word);
+/* Is the frame to be kept for foreign readers? It is in its slot, claimed or not; the writer has the lock, and some group
+ * is foreign. If so it is on the list. */
+bool slots_foreign_keep(const struct slots_writer *w, uint64_t word);
+
+/* Is it on the list? */
+bool slots_foreign_kept(const struct slots_writer *w, uint64_t word);

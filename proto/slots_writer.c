@@ -173,8 +173,8 @@ static uint64_t ordered_floor(const struct slots_writer *w) {
 #define UNREAD (UINT32_MAX - 1) /* an ordered reader has yet to take it, and none of the owner's uid holds it */
 #define FOREIGN UINT32_MAX      /* readers of other uids hold it, and are honoured */
 
-/* Who needs this frame? 0: nobody. @accounts: receives whose FOREIGN are; NULL: they do not count. */
-static inline uint32_t needed_by(const struct slots_writer *w, uint32_t slot, uint64_t sequence, uint64_t *accounts) {
+/* Who needs this frame? 0: nobody. @foreign: they count. */
+static inline uint32_t needed_by(const struct slots_writer *w, uint32_t slot, uint64_t sequence, bool foreign) {
         bool unread = w->block && sequence > ordered_floor(w);
         uint32_t by;
 
@@ -186,10 +186,7 @@ static inline uint32_t needed_by(const struct slots_writer *w, uint32_t slot, ui
                 return by;
         if (unread)
                 return UNREAD;
-        if (!accounts)
-                return 0;
-        *accounts = slots_foreign_keep(w, slots_word(sequence, slot));
-        return *accounts ? FOREIGN : 0;
+        return foreign && slots_foreign_keep(w, slots_word(sequence, slot)) ? FOREIGN : 0;
 }
 
 /* From here on the payload may be changed. */
@@ -204,9 +201,9 @@ static void start_writing(struct slots_writer *w, uint32_t slot) {
         w->slot = slot;
 }
 
-/* Take @slot unless somebody needs what is in it. Return: 0, SLOTS_E_STALE, or SLOTS_E_FULL and @by and
- * @accounts, who needs it, see needed_by(). */
-static inline int take(struct slots_writer *w, uint32_t slot, uint32_t *by, uint64_t *accounts) {
+/* Take @slot unless somebody needs what is in it. Return: 0, SLOTS_E_STALE, or SLOTS_E_FULL and @by, who
+ * needs it. @foreign: see needed_by(). */
+static inline int take(struct slots_writer *w, uint32_t slot, bool foreign, uint32_t *by) {
         const struct slots *s = &w->slots;
         _Atomic uint64_t *sequence = &slots_slot(s, slot)->sequence;
         /* relaxed: only owners of the lock store it. */
@@ -217,14 +214,14 @@ static inline int take(struct slots_writer *w, uint32_t slot, uint32_t *by, uint
         if (is_frame(is) && (w->block || s->geometry.n_slots > 1)) {
                 /* A first look spares readers the sight of a claim that comes to nothing. Where the last search met
                  * nobody, it is not worth its time. */
-                *by = w->met ? needed_by(w, slot, is, accounts) : 0;
+                *by = w->met ? needed_by(w, slot, is, foreign) : 0;
                 if (*by)
                         return SLOTS_E_FULL;
                 /* seq_cst: this store and the second look cross with a reader's hold and its look at the sequence, the
                  * look at the epoch with the epoch that is raised before a reader enters whom we may not know yet. */
                 atomic_store(sequence, is | LAYOUT_CLAIMED);
                 stale = atomic_load(&slots_header(s)->epoch) != w->epoch;
-                *by = needed_by(w, slot, is, accounts);
+                *by = needed_by(w, slot, is, foreign);
                 if (stale || *by) {
                         atomic_store_explicit(sequence, is, memory_order_release);
                         return *by ? SLOTS_E_FULL : SLOTS_E_STALE;
@@ -237,12 +234,10 @@ static inline int take(struct slots_writer *w, uint32_t slot, uint32_t *by, uint
 /* What one look at all slots has found. */
 struct round {
         uint32_t oldest;  /* the slot with the oldest frame that a reader of the owner's uid holds; UINT32_MAX: none */
-        uint32_t foreign; /* the same for what only readers of other uids hold */
-        uint32_t excess;  /* and where they held more than they may: they moved on while we looked */
+        uint32_t foreign; /* the same for what is kept for readers of other uids */
         bool unread;      /* an ordered reader has yet to take one that nobody holds */
         bool twice;       /* one reader needed more than one of them */
         uint64_t seen[LAYOUT_GROUPS_MAX * LAYOUT_READERS_MAX / 64 + 1]; /* who needed one */
-        uint32_t charged[LAYOUT_GROUPS_MAX];                            /* how many were kept for an account */
 };
 
 static void note_older(const struct slots *s, uint32_t *oldest, uint32_t slot) {
@@ -262,70 +257,78 @@ static void note_reader(struct round *round, const struct slots *s, uint32_t slo
         round->seen[reader / 64] |= bit;
 }
 
-static void note_foreign(struct round *round, const struct slots_writer *w, uint32_t slot, uint64_t accounts) {
-        bool excess = true;
-
-        if (round->foreign == UINT32_MAX)
-                memset(round->charged, 0, sizeof(round->charged));
-        note_older(&w->slots, &round->foreign, slot);
-        for (; accounts; accounts &= accounts - 1) {
-                uint32_t i = (uint32_t)__builtin_ctzll(accounts);
-
-                excess &= round->charged[i]++ >= w->holds[i];
-        }
-        if (excess)
-                note_older(&w->slots, &round->excess, slot);
-}
-
 /* Note who needs @slot. */
-static void note(struct round *round, const struct slots_writer *w, uint32_t slot, uint32_t by, uint64_t accounts) {
+static void note(struct round *round, const struct slots *s, uint32_t slot, uint32_t by) {
         if (by == FOREIGN)
-                note_foreign(round, w, slot, accounts);
+                note_older(s, &round->foreign, slot);
         else if (by == UNREAD)
                 round->unread = true;
         else
-                note_reader(round, &w->slots, slot, by);
+                note_reader(round, s, slot, by);
+}
+
+/* The slot that must stay as it is. With one slot there is nothing else to take; before the first frame none is. */
+static uint32_t newest_slot(const struct slots *s) {
+        uint64_t head = atomic_load_explicit(&slots_header(s)->head, memory_order_relaxed);
+
+        return s->geometry.n_slots > 1 && head != 0 ? slots_word_slot(head) : UINT32_MAX;
 }
 
 /* Try every slot. Going round takes the oldest frame first, except where holds made us skip. */
 static int go_round(struct slots_writer *w, struct round *round) {
         const struct slots *s = &w->slots;
         const uint32_t n = s->geometry.n_slots;
-        uint64_t head = atomic_load_explicit(&slots_header(s)->head, memory_order_relaxed);
-        /* With one slot there is nothing else to take; before the first frame nothing is the newest. */
-        uint32_t newest = n > 1 && head != 0 ? slots_word_slot(head) : UINT32_MAX;
+        const uint32_t newest = newest_slot(s);
         uint32_t slot = atomic_load_explicit(&slots_header(s)->next_slot, memory_order_relaxed) % n;
         bool met = false;
 
-        round->oldest = round->foreign = round->excess = UINT32_MAX;
+        round->oldest = round->foreign = UINT32_MAX;
         round->unread = round->twice = false;
         for (uint32_t i = 0; i < n; i++, slot = slot + 1 < n ? slot + 1 : 0) {
-                uint64_t accounts = 0;
                 uint32_t by;
                 int r;
 
                 if (slot == newest)
                         continue;
-                r = take(w, slot, &by, &accounts);
+                r = take(w, slot, true, &by);
                 if (r == 0)
                         w->met = met;
                 if (r != SLOTS_E_FULL)
                         return r;
                 w->met = met = true;
                 if (!w->block || w->foreign)
-                        note(round, w, slot, by, accounts);
+                        note(round, s, slot, by);
         }
         return SLOTS_E_FULL;
 }
 
-/* No slot is free in the @nth round. Is there one that is kept for foreign readers? It goes before the owner's readers
- * lose one, or before anybody waits in vain. Return: the slot, or UINT32_MAX. */
-static uint32_t forfeit(const struct round *round, uint32_t nth) {
-        if (round->unread || (round->twice && nth < SLOTS_ROUNDS - 1))
-                return UINT32_MAX;
-        if (round->excess != UINT32_MAX)
-                return nth < SLOTS_MOVES ? UINT32_MAX : round->excess;
-        return round->foreign;
+/* After a round that found every slot needed: one that is not any more, or not by whom it is kept for. UINT32_MAX: none. */
+static uint32_t find_let_go(const struct slots_writer *w) {
+        const struct slots *s = &w->slots;
+        const uint32_t newest = newest_slot(s);
+
+        for (uint32_t i = 0; i < s->geometry.n_slots; i++) {
+                uint64_t is = atomic_load_explicit(&slots_slot(s, i)->sequence, memory_order_relaxed);
+
+                if (i != newest && !slots_foreign_kept(w, slots_word(is, i)) && !needed_by(w, i, is, false))
+                        return i;
+        }
+        return UINT32_MAX;
+}
+
+/* No slot is free. What is kept for foreign readers goes before the owner's readers lose one, or before anybody waits in
+ * vain. @last: no more patience. Return: as take(). */
+static int forfeit(struct slots_writer *w, const struct round *round, bool last) {
+        uint32_t slot, by;
+
+        if (round->foreign == UINT32_MAX || round->unread || (round->twice && !last))
+                return SLOTS_E_FULL;
+        slot = find_let_go(w);
+        /* Who has come to it since, within the budget, is a reason to look at the others again. */
+        if (slot != UINT32_MAX)
+                return take(w, slot, !last, &by);
+        /* One of the owner's readers may have come to it meanwhile. */
+        return take(w, round->foreign, false, &by);
 }
 
 static void forget_dead(struct slots_writer *w) {
@@ -344,14 +347,9 @@ void slots_expect(const struct slots_writer *w) {
 static int search(struct slots_writer *w, struct round *round) {
         for (uint32_t i = 0; i < SLOTS_ROUNDS; i++) {
                 int r = go_round(w, round);
-                uint32_t slot, by;
 
-                if (r != SLOTS_E_FULL)
-                        return r;
-                slot = forfeit(round, i);
-                /* One of the owner's readers may have come to it meanwhile. */
-                if (slot != UINT32_MAX)
-                        r = take(w, slot, &by, NULL);
+                if (r == SLOTS_E_FULL)
+                        r = forfeit(w, round, i == SLOTS_ROUNDS - 1);
                 if (r != SLOTS_E_FULL)
                         return r;
                 /* One look is no snapshot: a reader that moves on while we look from slot to slot may be met at two of
