@@ -46,8 +46,9 @@ struct shmd_reader; /* a segment opened for reading */
  *
  * Return: 0; -ECONNREFUSED or -ENOENT: no daemon there; -EACCES: the socket's permissions forbid it;
  * -EPROTONOSUPPORT: the daemon speaks another protocol version, or lays segments out differently; -ENAMETOOLONG: @path
- * does not fit a socket address; -EUSERS: the daemon has as many clients as it is allowed. On failure @out receives a
- * connection too (unless -ENOMEM, then NULL), good for shmd_error() and shmd_close() only.
+ * does not fit a socket address; -EUSERS: the daemon has as many clients as it is allowed; -EDQUOT: you have as many as
+ * you may have. On failure @out receives a connection too (unless -ENOMEM, then NULL), good for shmd_error() and
+ * shmd_close() only.
  */
 int shmd_connect(struct shmd **out, const char *path);
 
@@ -101,9 +102,10 @@ struct shmd_options {
  *
  * Return: 0: created; 1: it existed and fits @options; -EEXIST: it exists and contradicts @options (shmd_error() says
  * in what), or SHMD_EXCLUSIVE was set; -EINVAL: a parameter is out of range, or the name is not one; -ENOMEM: the
- * memory (or the huge pages) are not there; -EFBIG: larger than the daemon allows one segment to be; -EDQUOT: over the
- * daemon's limit of bytes; -ENOSPC: over its limit of segments; -EACCES: one exists and you may neither read nor write
- * it, or the daemon's configuration says that such names are for others; -ENOTCONN: the connection is broken.
+ * memory (or the huge pages) are not there; -EFBIG: larger than the daemon allows one segment to be; -EDQUOT: over
+ * your quota (shmd_error() says which), or over the daemon's limit of bytes; -ENOSPC: over its limit of segments;
+ * -EACCES: one exists and you may neither read nor write it, or the daemon's configuration says that such names are for
+ * others; -ENOTCONN: the connection is broken.
  */
 int shmd_create(struct shmd *conn, const char *name, const struct shmd_options *options);
 
@@ -140,10 +142,10 @@ int shmd_chmod(struct shmd *conn, const char *name, uint32_t mode);
  * @gid:  the new group; SHMD_KEEP: as it is
  *
  * As with files, the owner may give it to a group that he is in, root and the daemon's administrators may do anything,
- * and what is open stays open, with the rights that it had.
+ * and what is open stays open, with the rights that it had. From then on it counts against the new owner's quota.
  *
  * Return: 0; -ENOENT: there is none; -EPERM: it belongs to another user, or is to belong to another user or to a group
- * that you are not in; -EINVAL: the name is not one; -ENOTCONN.
+ * that you are not in; -EDQUOT: over the new owner's quota; -EINVAL: the name is not one; -ENOTCONN.
  */
 int shmd_chown(struct shmd *conn, const char *name, uint32_t uid, uint32_t gid);
 
@@ -202,8 +204,9 @@ int shmd_list(struct shmd *conn, const char *pattern, shmd_list_fn fn, void *dat
  *
  * Return: 0; -ENOENT: there is no such segment; -EACCES: you may not write it; -EINVAL: the name is not one, or an
  * unknown flag; -ETIMEDOUT; -EINTR: a signal handler ran; -EUSERS: as many writers, clients or groups of readers as the
- * limits allow; -EBUSY: somebody keeps the daemon from letting you in, shmd_error() says who; -ENOTCONN,
- * -ECONNREFUSED: no daemon.
+ * limits allow; -EDQUOT: over your quota of open handles, of requests that wait or of what you leave unread, or you
+ * would leave less of this segment's places to the others than you have; -EBUSY: somebody keeps the daemon from letting
+ * you in, shmd_error() says who; -ENOTCONN, -ECONNREFUSED: no daemon.
  */
 int shmd_writer_open(struct shmd_writer **out, struct shmd *conn, const char *name, unsigned flags, int timeout_ms);
 

@@ -75,6 +75,7 @@ struct release {
         int fd;
         uint64_t size;
         uint64_t offset;
+        struct quota_charge charges[ALLOCATION_CHARGES];
 };
 
 /* Return: how far it got. What cannot be taken back now goes with the last that holds it. */
@@ -99,16 +100,22 @@ static int on_release_step(struct job *job) {
 }
 
 static void on_release_done(struct job *job, int result) {
+        struct release *release = container_of(job, struct release, job);
+
         (void)result;
-        free(container_of(job, struct release, job));
+        for (int i = 0; i < ALLOCATION_CHARGES; i++)
+                quota_release(&release->charges[i]);
+        free(release);
 }
 
-void allocation_release(int fd, uint64_t size, struct worker *worker) {
+void allocation_release(int fd, uint64_t size, struct worker *worker, struct quota_charge *charges) {
         struct release *release = size > AT_ONCE ? malloc(sizeof(*release)) : NULL;
 
         if (!release) {
                 (void)punch(fd, 0, size, size);
                 fd_close(fd);
+                for (int i = 0; i < ALLOCATION_CHARGES; i++)
+                        quota_release(&charges[i]);
                 return;
         }
         *release = (struct release){
@@ -116,6 +123,10 @@ void allocation_release(int fd, uint64_t size, struct worker *worker) {
                 .fd = fd,
                 .size = size,
         };
+        for (int i = 0; i < ALLOCATION_CHARGES; i++) {
+                quota_move(&release->charges[i], &charges[i]);
+                quota_leave(&release->charges[i]);
+        }
         atomic_fetch_add(&n_releases, 1);
         worker_submit(worker, &release->job);
 }

@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include "daemon/quota.h"
 #include "daemon/worker.h"
 
 struct segment;
@@ -41,5 +42,15 @@ void allocation_start(struct allocation *a, struct segment *segment, struct work
 /* Stop at the next step; done() comes all the same. */
 void allocation_cancel(struct allocation *a);
 
-/* Take back the @size bytes of a memfd, and close it. Whoever allocates meanwhile waits for them rather than fail. */
-void allocation_release(int fd, uint64_t size, struct worker *worker);
+#define ALLOCATION_CHARGES 2 /* of a segment: itself, and its bytes */
+
+/**
+ * allocation_release() - take back the memory of a memfd, and close it
+ * @fd:      consumed
+ * @size:    its bytes
+ * @worker:  where, unless it is small
+ * @charges: ALLOCATION_CHARGES of them, taken over: released when the last byte is free
+ *
+ * Whoever allocates meanwhile waits for the memory rather than fail.
+ */
+void allocation_release(int fd, uint64_t size, struct worker *worker, struct quota_charge *charges);

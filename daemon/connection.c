@@ -3,14 +3,18 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "daemon/handle.h"
 #include "daemon/notice.h"
+#include "daemon/options.h"
 #include "daemon/request.h"
 #include "daemon/segment.h"
 #include "daemon/server.h"
@@ -18,8 +22,8 @@
 #include "proto/cleanup.h"
 #include "proto/packet.h"
 
-#define HELLO_SECONDS 10
 #define RETRY_MS 10
+#define RETRY_MAX_MS 1000
 
 const char *connection_name(const struct connection *c, char *text, size_t size) {
         (void)snprintf(text, size, "uid %u, pid %d%s%s%s", c->peer.uid, c->peer.pid, c->client[0] ? " (" : "",
@@ -104,6 +108,59 @@ static struct reply *reply_free(struct reply *reply) {
         return NULL;
 }
 
+int connection_send(struct connection *c, const struct proto_header *message, const int *fds, size_t n_fds) {
+        struct flight_queue *flights = &c->server->flights;
+        int r;
+
+        if (n_fds && flight_begin(&c->flight, flights, c->user->account, n_fds))
+                return -ETOOMANYREFS;
+        r = packet_send(c->socket, message, message->size, fds, n_fds);
+        if (r && n_fds)
+                flight_cancel(&c->flight, flights, n_fds);
+        if (r == 0)
+                c->retry_ms = 0;
+        return r;
+}
+
+static int unread(const struct connection *c) {
+        int n = 0;
+
+        return ioctl(c->socket, SIOCOUTQ, &n) < 0 ? 0 : n;
+}
+
+void connection_suspect(struct connection *c) {
+        const struct timeval patience = { .tv_sec = (time_t)c->server->options->client_timeout };
+
+        if (c->state == CONNECTION_DEAD || event_pending(&c->suspect, EV_TIMEOUT, NULL))
+                return;
+        c->unread = unread(c);
+        (void)event_add(&c->suspect, &patience);
+}
+
+/* Having less to read than it had is a sign of life. */
+static void on_patience_end(evutil_socket_t fd, short what, void *data) {
+        struct connection *c = data;
+        int left = unread(c);
+
+        (void)fd;
+        (void)what;
+        if (left > 0 && left >= c->unread) {
+                complain(c, "dropped: it does not read what it is sent");
+                connection_drop(c);
+        } else if (c->full || c->retrying) {
+                connection_suspect(c);
+        }
+}
+
+static bool try_again_later(struct connection *c) {
+        c->retry_ms = c->retry_ms ? c->retry_ms * 2 : RETRY_MS;
+        if (c->retry_ms > RETRY_MAX_MS)
+                c->retry_ms = RETRY_MAX_MS;
+        c->retrying = true;
+        return event_add(&c->timer,
+                         &(struct timeval){ .tv_sec = c->retry_ms / 1000, .tv_usec = c->retry_ms % 1000 * 1000 }) == 0;
+}
+
 /* A message has not been sent. Return: true if it may be tried again. */
 static bool put_off(struct connection *c, int outcome) {
         char text[128];
@@ -111,14 +168,15 @@ static bool put_off(struct connection *c, int outcome) {
         switch (outcome) {
         case PACKET_E_AGAIN:
                 c->full = true;
+                connection_suspect(c);
                 return true;
         case -ETOOMANYREFS: /* too many descriptors are under way; only their receivers can change that */
         case -ENOBUFS:
         case -ENOMEM:
         case -EMFILE:
         case -ENFILE:
-                c->retrying = true;
-                if (event_add(&c->timer, &(struct timeval){ .tv_usec = RETRY_MS * 1000L }) == 0)
+                connection_suspect(c);
+                if (try_again_later(c))
                         return true;
                 break;
         case PACKET_E_CLOSED:
@@ -147,7 +205,8 @@ void connection_push(struct connection *c) {
         if (c->state == CONNECTION_DEAD || c->retrying || (c->reply && c->full))
                 return;
         if (c->reply) {
-                int r = packet_send(c->socket, c->reply->bytes, c->reply->size, c->reply->fds, c->reply->n_fds);
+                int r = connection_send(c, (const struct proto_header *)(const void *)c->reply->bytes, c->reply->fds,
+                                        c->reply->n_fds);
 
                 if (r) {
                         (void)put_off(c, r);
@@ -173,7 +232,7 @@ void connection_reply(struct connection *c, const struct proto_header *message, 
 
         if (c->state == CONNECTION_DEAD)
                 goto out;
-        r = c->full || c->retrying ? PACKET_E_AGAIN : packet_send(c->socket, message, message->size, fds, n_fds);
+        r = c->full || c->retrying ? PACKET_E_AGAIN : connection_send(c, message, fds, n_fds);
         if (r == 0 || !put_off(c, r))
                 goto out;
         reply = malloc(sizeof(*reply) + message->size);
@@ -218,6 +277,7 @@ struct reception {
         struct user *user;             /* a reference */
         struct connection *connection; /* NULL: dropped meanwhile; the socket is ours then */
         int socket;
+        struct quota_charge charge; /* the socket's, once it is ours */
         struct packet packet;
         _Alignas(8) unsigned char buffer[PROTO_MESSAGE_MAX];
 };
@@ -265,7 +325,7 @@ static void on_reception_done(struct job *job, int result) {
         if (c)
                 c->reception = NULL;
         else
-                user_close_socket(reception->user, reception->socket);
+                user_close_socket(reception->user, reception->socket, &reception->charge);
         if (c && c->state != CONNECTION_DEAD)
                 received(c, &reception->packet, result);
         else
@@ -283,6 +343,7 @@ static void receive_with_fds(struct connection *c) {
                 reception->user = c->user;
                 reception->connection = c;
                 reception->socket = c->socket;
+                reception->charge = (struct quota_charge){ 0 };
                 reception->packet.bytes = reception->buffer;
                 reception->packet.capacity = sizeof(reception->buffer);
                 r = user_submit(c->user, &reception->job);
@@ -346,7 +407,35 @@ static void on_timer(evutil_socket_t fd, short what, void *data) {
 
 /* ---- beginning and end ------------------------------------------------------------------------------------------ */
 
+void connection_refuse(struct user *user, int socket, int error, const char *text) {
+        struct proto_error reply = { 0 };
+        struct quota_charge none = { 0 };
+
+        message_init(&reply.header, PROTO_OP_HELLO, sizeof(reply), 0);
+        reply.header.error = error;
+        (void)snprintf(reply.text, sizeof(reply.text), "%s", text);
+        (void)packet_send(socket, &reply, sizeof(reply), NULL, 0);
+        if (user)
+                user_close_socket(user, socket, &none);
+        else
+                fd_close(socket);
+}
+
+/* One more than its user may have, or than all may have. */
+static void refuse(const struct connection *c, int socket, int outcome) {
+        struct quota_account *account = c->user->account;
+        char text[PROTO_TEXT_SIZE];
+
+        quota_explain(text, sizeof(text), account, QUOTA_CLIENTS, 1, outcome);
+        if (!account->complained)
+                log_write(LOG_WARNING, &(struct log_about){ .event = LOG_EVENT_TURNED_AWAY, .peer = &c->peer },
+                          "clients are turned away: %s; this is said once", text);
+        account->complained = true;
+        connection_refuse(c->user, socket, outcome == QUOTA_E_ALL ? -EUSERS : -EDQUOT, text);
+}
+
 int connection_new(struct server *server, int socket) {
+        const struct timeval patience = { .tv_sec = (time_t)server->options->client_timeout };
         CLEANUP(fd_closep) int own = socket;
         struct connection *c;
         int r;
@@ -362,10 +451,18 @@ int connection_new(struct server *server, int socket) {
         c->user = user_get(&server->users, c->peer.uid);
         if (!c->user)
                 goto fail;
+        r = quota_charge(&c->charge, c->user->account, QUOTA_CLIENTS, 1);
+        if (r) {
+                refuse(c, STEAL_FD(own), r);
+                goto fail;
+        }
+        r = -ENOMEM;
+        c->flight.socket = own;
+        (void)evtimer_assign(&c->suspect, server->base, on_patience_end, c);
         (void)evtimer_assign(&c->timer, server->base, on_timer, c);
         (void)event_assign(&c->event, server->base, own, EV_READ | EV_PERSIST, on_event, c);
         c->wanted = EV_READ;
-        if (event_add(&c->timer, &(struct timeval){ .tv_sec = HELLO_SECONDS }) < 0)
+        if (event_add(&c->timer, &patience) < 0)
                 goto fail;
         if (event_add(&c->event, NULL) < 0) {
                 (void)event_del(&c->timer);
@@ -375,6 +472,7 @@ int connection_new(struct server *server, int socket) {
         server_add_connection(server, c);
         return 0;
 fail:
+        quota_release(&c->charge);
         user_unref(c->user);
         peer_deinit(&c->peer);
         free(c);
@@ -388,21 +486,57 @@ void connection_drop(struct connection *c) {
         if (c->wanted)
                 (void)event_del(&c->event);
         (void)event_del(&c->timer);
+        (void)event_del(&c->suspect);
         server_bury_connection(c->server, c);
 }
 
+/* Perhaps the client has closed its end as well, or it is time to look whether it has read all. */
+static void on_lingered(evutil_socket_t fd, short what, void *data) {
+        struct connection *c = data;
+
+        (void)fd;
+        (void)what;
+        if (!flight_has_landed(&c->flight, &c->server->flights))
+                return;
+        TAILQ_REMOVE(&c->server->lingering, c, link);
+        connection_free(c);
+}
+
+/* What is under way to a client stays so when the socket is closed here, and nobody could tell any more when it has
+ * landed. Return: true if there is something. */
+static bool linger(struct connection *c) {
+        static const struct timeval pause = { .tv_sec = 1 };
+
+        if (c->server->quotas.ending || flight_has_landed(&c->flight, &c->server->flights))
+                return false;
+        (void)event_assign(&c->event, c->server->base, c->socket, EV_CLOSED | EV_READ | EV_ET | EV_PERSIST, on_lingered,
+                           c);
+        if (event_add(&c->event, &pause) < 0)
+                return false;
+        (void)shutdown(c->socket, SHUT_WR);
+        TAILQ_INSERT_TAIL(&c->server->lingering, c, link);
+        return true;
+}
+
 void connection_free(struct connection *c) {
+        (void)event_del(&c->event);
         if (c->request)
                 request_abandon(c->request);
         if (c->handle && !c->handle->open)
                 c->handle->connection = NULL; /* freed when its watch is done with */
         else
                 handle_free(c->handle);
+        c->handle = NULL;
         c->reply = reply_free(c->reply);
-        if (c->reception)
+        if (linger(c))
+                return;
+        flight_end(&c->flight, &c->server->flights);
+        if (c->reception) {
                 c->reception->connection = NULL;
-        else
-                user_close_socket(c->user, c->socket);
+                quota_move(&c->reception->charge, &c->charge);
+        } else {
+                user_close_socket(c->user, c->socket, &c->charge);
+        }
         user_unref(c->user);
         peer_deinit(&c->peer);
         free(c);

@@ -4,6 +4,9 @@
  * One request at a time: the next is read when the reply to the last has left, and one per turn of the loop. So no more
  * than one reply is ever queued; notices are not queued at all, but made when there is room for them (notice.h).
  *
+ * Each is charged to its user until its socket is closed, and that has to wait until descriptors that were sent there
+ * are read or gone (flight.h). One that lets others wait and reads nothing meanwhile is dropped.
+ *
  * It knows nothing about what requests mean.
  */
 #pragma once
@@ -14,8 +17,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/flight.h"
 #include "daemon/log.h"
 #include "daemon/peer.h"
+#include "daemon/quota.h"
 #include "proto/message.h"
 
 struct handle;
@@ -27,7 +32,7 @@ struct user;
 enum connection_state {
         CONNECTION_NEW, /* has not said hello */
         CONNECTION_READY,
-        CONNECTION_DEAD, /* nothing is read or sent any more; freed at the end of the turn */
+        CONNECTION_DEAD, /* nothing is read or sent any more; freed at the end of the turn, or when all has landed */
 };
 
 /* A message that could not be sent yet. */
@@ -42,6 +47,8 @@ struct connection {
         TAILQ_ENTRY(connection) link; /* the server's */
         struct server *server;
         struct user *user; /* a reference */
+        struct quota_charge charge;
+        struct flight flight;
         struct peer peer;
         int socket;
         enum connection_state state;
@@ -49,8 +56,11 @@ struct connection {
         bool full;       /* the last message did not fit: wait until it is writable */
         bool retrying;   /* it could not be sent for another reason: wait for the timer */
         short wanted;    /* what the event waits for */
+        int retry_ms;    /* the last pause; 0: none was needed */
+        int unread;      /* when it became suspect */
         struct event event;
-        struct event timer; /* the hello's limit; when to try again */
+        struct event timer;   /* the hello's limit; when to try again */
+        struct event suspect; /* pending: unless it reads until then, it is dropped */
         struct reply *reply;
         struct reception *reception; /* borrowed: a message with descriptors is being received */
         struct request *request;     /* not answered yet */
@@ -63,14 +73,17 @@ struct connection {
  * @server: gets it into its list
  * @socket: consumed, also on failure
  *
- * Return: 0 or a negative errno.
+ * Return: 0; QUOTA_E_*: one more is refused, and has been told; or a negative errno.
  */
 int connection_new(struct server *server, int socket);
+
+/* Tell a client that is not served why. @user: NULL: not known. @socket: consumed. */
+void connection_refuse(struct user *user, int socket, int error, const char *text);
 
 /* The client is to go; what it has open is closed at the end of this turn. */
 void connection_drop(struct connection *c);
 
-/* End of the turn: free one that was dropped. */
+/* One that was dropped and is in no list: free it, or let it linger until all has landed that is under way to it. */
 void connection_free(struct connection *c);
 
 /* It cannot be served any longer: log why (once), drop it. */
@@ -88,6 +101,17 @@ void connection_violation(struct connection *c, const struct proto_header *reque
  * The connection may be dead afterwards, but is still there.
  */
 void connection_reply(struct connection *c, const struct proto_header *reply, int *fds, size_t n_fds);
+
+/**
+ * connection_send() - send a message now
+ * @fds: borrowed
+ *
+ * Return: as packet_send(); -ETOOMANYREFS also if too many descriptors are under way to this user's clients.
+ */
+int connection_send(struct connection *c, const struct proto_header *message, const int *fds, size_t n_fds);
+
+/* Others wait for this client to read: unless it does, it is dropped. */
+void connection_suspect(struct connection *c);
 
 /* Send what waits to be sent, if it can be sent now. */
 void connection_push(struct connection *c);

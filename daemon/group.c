@@ -21,9 +21,17 @@ int group_new(struct group **out, struct user *user, uint32_t index, bool bindin
         if (!g)
                 return -ENOMEM;
         *g = (struct group){
-                .user = user, .index = index, .binding = binding, .account = account, .table = -1, .bell = -1
+                .user = user,
+                .index = index,
+                .binding = binding,
+                .account = account,
+                .table = -1,
+                .bell = -1,
         };
         user->n_refs++;
+        r = quota_charge(&g->charge, user->account, QUOTA_GROUPS, 1);
+        if (r)
+                return r;
         r = segment_memfd("readers", size, 0);
         if (r < 0)
                 return r;
@@ -47,6 +55,7 @@ struct group *group_free(struct group *g) {
         mapping_deinit(&g->mapping);
         fd_close(g->table);
         user_close(g->user, g->bell);
+        quota_release(&g->charge);
         user_unref(g->user);
         free(g);
         return NULL;

@@ -1,9 +1,12 @@
 /*
  * group.h -- a reader group: readers of one uid at one segment, their table and their bell.
  *
+ * A group that has lost its last reader stays for as long as there are writers, who know it: it counts for its user until
+ * then.
+ *
  * The bell is never read or rung here, and never given to a reader. It is in the readers' watches, though, and the last
- * close of a file waits for the lock of every watch that it is in: a reader may sit on that for ever. So the bell is closed
- * on their user's own thread. The table is written by its readers: nothing that is
+ * close of a file waits for the lock of every watch that it is in: a reader may sit on that for ever. So the bell is
+ * closed on their user's own thread. The table is written by its readers: nothing that is
  * read from it is believed; who has which entry is known from this structure alone.
  */
 #pragma once
@@ -13,6 +16,7 @@
 #include <stdint.h>
 
 #include "daemon/mapping.h"
+#include "daemon/quota.h"
 #include "proto/cleanup.h"
 #include "proto/layout.h"
 #include "proto/slots.h"
@@ -24,21 +28,22 @@ struct user;
 struct group {
         LIST_ENTRY(group) link; /* the segment's */
         struct user *user;      /* a reference */
-        uint32_t index;         /* below LAYOUT_GROUPS_MAX */
-        bool binding;           /* its holds bind the writer; otherwise they do within a budget */
-        uint32_t account;       /* below LAYOUT_GROUPS_MAX; all groups of one user have the same, and no other has it */
-        int table;              /* memfd */
-        int bell;               /* eventfd */
+        struct quota_charge charge;
+        uint32_t index;   /* below LAYOUT_GROUPS_MAX */
+        bool binding;     /* its holds bind the writer; otherwise they do within a budget */
+        uint32_t account; /* below LAYOUT_GROUPS_MAX; all groups of one user have the same, and no other has it */
+        int table;        /* memfd */
+        int bell;         /* eventfd */
         struct mapping mapping;
         uint32_t n_readers;
         uint64_t entries[LAYOUT_WAITING_WORDS]; /* bit N: entry N is taken */
 };
 
-/* @user: whose readers they will be. Return: 0 or a negative errno. */
-int group_new(struct group **out, struct user *user, uint32_t index, bool binding, uint32_t account);
-
 /* What writers are told of it. */
 struct proto_group group_describe(const struct group *g, const struct segment *s);
+
+/* @user: whose readers they will be, and who pays. Return: 0; QUOTA_E_*: another group is refused; a negative errno. */
+int group_new(struct group **out, struct user *user, uint32_t index, bool binding, uint32_t account);
 
 /* It has no readers and is in no list. NULL is fine; returns NULL. */
 struct group *group_free(struct group *g);

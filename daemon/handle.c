@@ -43,12 +43,34 @@ static void wake_writers(const struct segment *s) {
 
 /* ---- reserving -------------------------------------------------------------------------------------------------- */
 
+/* The owner, root and the daemon's uid find a place as long as there is one; anybody else leaves as many as he has. */
+static bool is_bound(const struct handle *h) {
+        uid_t uid = h->user->uid;
+
+        return uid != h->segment->rule.uid && quota_is_bound(h->user->account->quotas, uid);
+}
+
+static bool may_have_writer(const struct handle *h) {
+        const struct handle *other;
+        uint64_t used = 0;
+        uint64_t used_all = 0;
+
+        LIST_FOREACH (other, &h->segment->writers, writers_link) {
+                used_all++;
+                used += other->user == h->user;
+        }
+        return !is_bound(h) || quota_is_fair(LAYOUT_WRITER_DAEMON, used_all, used, 1);
+}
+
 static int reserve_writer(struct handle *h) {
         struct segment *s = h->segment;
         CLEANUP(fd_closep) int fd = -1;
         bool locked = false;
-        int r = segment_describe(s->fd, O_RDWR);
+        int r;
 
+        if (!may_have_writer(h))
+                return HANDLE_E_SHARE;
+        r = segment_describe(s->fd, O_RDWR);
         if (r < 0)
                 return r;
         fd = r;
@@ -66,6 +88,7 @@ static int reserve_writer(struct handle *h) {
                 release_lock(s, i);
                 s->writer_ids[i / 64] |= UINT64_C(1) << i % 64;
                 h->id = i;
+                LIST_INSERT_HEAD(&s->writers, h, writers_link);
                 h->description = STEAL_FD(fd);
                 return 0;
         }
@@ -110,8 +133,25 @@ static uint32_t account_of(const struct segment *s, const struct user *user, con
         return (uint32_t)__builtin_ctzll(~taken);
 }
 
+/* Empty ones can be replaced. */
+static bool may_have_group(const struct handle *h) {
+        const struct group *g;
+        uint64_t used = 0;
+        uint64_t used_all = 0;
+
+        LIST_FOREACH (g, &h->segment->groups, link) {
+                if (g->n_readers == 0)
+                        continue;
+                used_all++;
+                used += g->user == h->user;
+        }
+        return !is_bound(h) || quota_is_fair(LAYOUT_GROUPS_MAX, used_all, used, 1);
+}
+
 /* A group for one more reader of that user: one that there is, a new one, or one in the place of an empty one. */
-static int provide_group(struct group **out, struct segment *s, struct user *user) {
+static int provide_group(struct group **out, const struct handle *h) {
+        struct segment *s = h->segment;
+        struct user *user = h->user;
         struct group *old = NULL;
         struct group *g = find_group(s, user);
         uint32_t index;
@@ -121,6 +161,8 @@ static int provide_group(struct group **out, struct segment *s, struct user *use
                 *out = g;
                 return 0;
         }
+        if (!may_have_group(h))
+                return HANDLE_E_SHARE;
         if (~s->group_indices) {
                 index = (uint32_t)__builtin_ctzll(~s->group_indices);
         } else {
@@ -132,8 +174,8 @@ static int provide_group(struct group **out, struct segment *s, struct user *use
         if (!notice_may_add_group(s))
                 return HANDLE_E_UNREAD;
         r = group_new(&g, user, index, is_binding(s, user->uid), account_of(s, user, old));
-        if (r < 0)
-                return r;
+        if (r)
+                return r < 0 ? r : HANDLE_E_GROUP_QUOTA;
         if (old) {
                 LIST_REMOVE(old, link);
                 group_free(old);
@@ -145,12 +187,26 @@ static int provide_group(struct group **out, struct segment *s, struct user *use
         return 0;
 }
 
-static int reserve_reader(struct handle *h) {
+/* Nobody but writers knows a group without readers. (One that is given up while there are some would leave its bell to
+ * them, and the last close of a bell may take for ever.) */
+static void discard_empty(struct segment *s) {
         struct group *g;
-        int r = provide_group(&g, h->segment, h->user);
+        struct group *next;
 
-        if (r)
-                return r;
+        if (!LIST_EMPTY(&s->writers))
+                return;
+        LIST_FOREACH_SAFE (g, &s->groups, link, next) {
+                if (g->n_readers > 0)
+                        continue;
+                LIST_REMOVE(g, link);
+                s->group_indices &= ~(UINT64_C(1) << g->index);
+                group_free(g);
+        }
+}
+
+static int enter_group(struct handle *h, struct group *g) {
+        int r;
+
         /* Its holds would not be seen by a writer that has not heard of the group. */
         if (!notice_is_group_known(h->segment, g->index))
                 return HANDLE_E_UNREAD;
@@ -161,6 +217,18 @@ static int reserve_reader(struct handle *h) {
                 return r == -EAGAIN ? HANDLE_E_LOCKED : r;
         h->group = g;
         return 0;
+}
+
+static int reserve_reader(struct handle *h) {
+        struct group *g;
+        int r = provide_group(&g, h);
+
+        if (r)
+                return r;
+        r = enter_group(h, g);
+        if (r)
+                discard_empty(h->segment);
+        return r;
 }
 
 static int provide_room(struct handle *h) {
@@ -203,6 +271,8 @@ int handle_new(struct handle **out, struct connection *connection, struct segmen
         };
         h->user->n_refs++;
         segment->n_handles++;
+        if (quota_charge(&h->charge, h->user->account, QUOTA_HANDLES, 1))
+                return HANDLE_E_QUOTA;
         r = segment_map(segment);
         if (r < 0)
                 return r;
@@ -235,9 +305,11 @@ static void leave(struct handle *h) {
                 release_lock(s, h->id);
                 wake_writers(s);
                 s->writer_ids[h->id / 64] &= ~(UINT64_C(1) << h->id % 64);
+                LIST_REMOVE(h, writers_link);
         } else {
                 group_leave(h->group, h->id);
         }
+        discard_empty(s);
 }
 
 struct handle *handle_free(struct handle *h) {
@@ -267,6 +339,7 @@ struct handle *handle_free(struct handle *h) {
                 notice_change(h->server, s, h->writer);
         }
         segment_unref(s);
+        quota_release(&h->charge);
         user_unref(h->user);
         free(h);
         return NULL;
@@ -307,6 +380,10 @@ int handle_start(struct handle *h, int watch, void (*done)(struct handle *h, int
         if (r < 0)
                 fd_close(STEAL_FD(h->watch));
         return r;
+}
+
+size_t handle_fds(const struct segment *segment, bool writer) {
+        return writer ? 1 + 2 * (size_t)__builtin_popcountll(segment->group_indices) : 3;
 }
 
 /* What goes out, until it is the caller's. */

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/quota.h"
 #include "daemon/worker.h"
 #include "proto/message.h"
 
@@ -21,12 +22,14 @@ struct server;
 struct user;
 
 struct handle {
-        TAILQ_ENTRY(handle) link; /* the segment's, once open */
+        TAILQ_ENTRY(handle) link;        /* the segment's, once open */
+        LIST_ENTRY(handle) writers_link; /* a writer's, once it has an id */
         struct server *server;
         struct connection *connection; /* borrowed; NULL: it has gone while this was being opened */
         struct segment *segment;       /* a reference */
         struct group *group;           /* a reader's */
         struct user *user;             /* a reference */
+        struct quota_charge charge;
         bool writer;
         bool ordered;
         bool open;
@@ -47,7 +50,13 @@ enum {
         HANDLE_E_GROUPS,      /* as many reader groups as there may be */
         HANDLE_E_UNREAD,      /* a writer does not read what it is told about new groups */
         HANDLE_E_LOCKED,      /* somebody holds the locks of all free entries */
+        HANDLE_E_QUOTA,       /* the user has as many as it may have */
+        HANDLE_E_GROUP_QUOTA, /* of reader groups, likewise */
+        HANDLE_E_SHARE,       /* more writers or reader groups than it would leave to the others at this segment */
 };
+
+/* Descriptors that the reply to an open has, at most, as things are. */
+size_t handle_fds(const struct segment *segment, bool writer);
 
 /**
  * handle_new() - reserve what a reader or writer needs

@@ -7,9 +7,12 @@
 #include <sys/resource.h>
 
 #include "daemon/log.h"
-#include "daemon/options.h"
+#include "daemon/quota.h"
 
 #define START_RESERVE 64 /* descriptors that systemd needs for a start besides */
+#define FDS_CLIENT 6     /* its socket; of its handle: the watch, a description, a group's two, a room bell */
+#define FDS_RESERVE 256  /* listeners and the like; those of a reply on its way out */
+#define FDS_MAX (UINT64_C(1) << 30)
 
 /* UINT64_MAX where it says nothing. */
 static uint64_t number_in(const char *variable) {
@@ -52,17 +55,35 @@ uint64_t limits_store(void) {
 }
 
 /* Descriptors under way count against the soft limit, too. */
-void limits_raise(const struct options *options) {
-        struct rlimit limit;
+uint64_t limits_raise(void) {
+        struct rlimit limit = { 0 };
 
-        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-                return;
+        (void)getrlimit(RLIMIT_NOFILE, &limit);
         limit.rlim_cur = limit.rlim_max;
-        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0) {
                 log_event(LOG_WARNING, LOG_EVENT_LIMIT, "cannot raise the limit of descriptors: %s", strerror(errno));
-        if (limit.rlim_max < options->max_segments + options->max_clients)
-                log_event(LOG_NOTICE, LOG_EVENT_LIMIT,
-                          "the limit of descriptors is %ju: too few for %" PRIu64 " segments and %" PRIu64
-                          " clients at once (LimitNOFILE=, ulimit -n)",
-                          (uintmax_t)limit.rlim_max, options->max_segments, options->max_clients);
+                (void)getrlimit(RLIMIT_NOFILE, &limit);
+        }
+        return limit.rlim_cur < FDS_MAX ? limit.rlim_cur : FDS_MAX;
+}
+
+void limits_fit(struct quota_limit *segments, struct quota_limit *clients, uint64_t fds) {
+        uint64_t room = fds - (fds / 4 < FDS_RESERVE ? fds / 4 : FDS_RESERVE);
+        uint64_t for_segments = segments->all < room ? segments->all : room;
+        uint64_t for_clients = clients->all < room / FDS_CLIENT ? clients->all * FDS_CLIENT : room;
+
+        if (for_segments + for_clients <= room)
+                return;
+        if (for_segments <= room / 2) {
+                clients->all = (room - for_segments) / FDS_CLIENT;
+        } else if (for_clients <= room / 2) {
+                segments->all = room - for_clients;
+        } else {
+                segments->all = room / 2;
+                clients->all = room / 2 / FDS_CLIENT;
+        }
+        log_event(LOG_NOTICE, LOG_EVENT_LIMIT,
+                  "the limit of descriptors is %" PRIu64 " (LimitNOFILE=, ulimit -n): it suffices for %" PRIu64
+                  " segments and %" PRIu64 " clients",
+                  fds, segments->all, clients->all);
 }

@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-struct options;
+struct quota_limit;
 
 /**
  * limits_store() - how many descriptors systemd keeps for this service
@@ -17,5 +17,16 @@ struct options;
  */
 uint64_t limits_store(void);
 
-/* Raise the soft limit of descriptors to the hard one. Says so if that may be too few. */
-void limits_raise(const struct options *options);
+/* Raise the soft limit of descriptors to the hard one. Return: the limit. */
+uint64_t limits_raise(void);
+
+/**
+ * limits_fit() - whoever is let in can also be served
+ * @segments: of all users together
+ * @clients:  the same
+ * @fds:      the limit of descriptors
+ *
+ * Where the descriptors do not suffice for as many as there may be, there may be fewer; that is logged. So nobody can use
+ * up the descriptors, as nobody can use up these. Half of them are safe from the other half.
+ */
+void limits_fit(struct quota_limit *segments, struct quota_limit *clients, uint64_t fds);

@@ -17,9 +17,8 @@
 #include "daemon/log.h"
 #include "daemon/options.h"
 #include "daemon/server.h"
+#include "daemon/user.h"
 #include "proto/cleanup.h"
-#include "proto/message.h"
-#include "proto/packet.h"
 
 #define ACCEPT_MAX 16 /* clients a turn: those who are there are served in between */
 #define PAUSE_MS 100
@@ -27,24 +26,17 @@
 
 /* ---- accepting -------------------------------------------------------------------------------------------------- */
 
-/* Tell a client why it cannot be served. Consumes the socket. */
-static void turn_away(struct server *server, int socket, int error, const char *text) {
-        struct proto_error reply = { 0 };
+/* Tell a client that there is no room for it. Consumes the socket. */
+static void turn_away(struct server *server, int socket) {
         struct user *user = NULL;
         struct peer peer;
 
-        message_init(&reply.header, PROTO_OP_HELLO, sizeof(reply), 0);
-        reply.header.error = error;
-        (void)snprintf(reply.text, sizeof(reply.text), "%s", text);
-        (void)packet_send(socket, &reply, sizeof(reply), NULL, 0);
         if (peer_init(&peer, socket) == 0) {
                 user = user_get(&server->users, peer.uid);
                 peer_deinit(&peer);
         }
-        if (user)
-                user_close_socket(user, socket);
-        else
-                fd_close(socket);
+        connection_refuse(user, socket, -EMFILE,
+                          "the daemon has no descriptor left for another client: try again later");
         user_unref(user);
 }
 
@@ -73,7 +65,7 @@ static void out_of_descriptors(struct server *server, int listener) {
         /* cppcheck-suppress nullPointer ; which accept4() takes for "no address, please" */
         fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0)
-                turn_away(server, fd, -EMFILE, "the daemon has no descriptor left for another client: try again later");
+                turn_away(server, fd);
         l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
         pause_listening(server);
 }
@@ -88,14 +80,12 @@ static void on_client(evutil_socket_t listener, short what, void *data) {
                 int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
                 int r;
 
-                if (fd >= 0 && server->n_connections >= server->options->max_clients) {
-                        complain(l, "as many clients as there may be (--max-clients): others are turned away");
-                        turn_away(server, fd, -EUSERS, "the daemon has as many clients as it may have (--max-clients)");
-                        continue;
-                }
                 r = fd < 0 ? -errno : connection_new(server, fd);
                 switch (r) {
                 case 0:
+                case QUOTA_E_ALL:
+                case QUOTA_E_USER:
+                case QUOTA_E_SHARE:
                         break;
                 case -EAGAIN:
                         return;

@@ -55,7 +55,7 @@ static int send_group(struct handle *h, uint32_t index) {
         message_init(&notice.header, PROTO_OP_GROUP, sizeof(notice), 0);
         notice.header.n_fds = 2;
         notice.group = group_describe(g, h->segment);
-        r = packet_send(h->connection->socket, &notice, sizeof(notice), (int[]){ table, g->bell }, 2);
+        r = connection_send(h->connection, &notice.header, (int[]){ table, g->bell }, 2);
         if (r)
                 return r;
         h->groups &= ~(UINT64_C(1) << index);
@@ -69,7 +69,7 @@ static int send_state(struct handle *h) {
 
         message_init(&notice.header, PROTO_OP_STATE, sizeof(notice), 0);
         notice_users(h->segment, &notice.users);
-        r = packet_send(h->connection->socket, &notice, sizeof(notice), NULL, 0);
+        r = connection_send(h->connection, &notice.header, NULL, 0);
         if (r)
                 return r;
         h->version = h->segment->version;
@@ -185,8 +185,10 @@ bool notice_may_add_group(struct segment *s) {
                         continue;
                 if (h->groups_unread && ioctl(h->connection->socket, SIOCOUTQ, &unread) == 0 && unread == 0)
                         h->groups_unread = 0;
-                if (h->groups_unread + (unsigned)__builtin_popcountll(h->groups) >= GROUPS_UNREAD_MAX)
+                if (h->groups_unread + (unsigned)__builtin_popcountll(h->groups) >= GROUPS_UNREAD_MAX) {
+                        connection_suspect(h->connection);
                         return false;
+                }
         }
         return true;
 }

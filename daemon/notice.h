@@ -54,6 +54,6 @@ void notice_users(const struct segment *s, struct proto_users *users);
  * @h:    open
  * @sent: receives true if anything left: the epoch is to be raised
  *
- * Return: 0: nothing is left to tell; what packet_send() returned, or a negative errno: go on later.
+ * Return: 0: nothing is left to tell; what connection_send() returned, or a negative errno: go on later.
  */
 int notice_send(struct handle *h, bool *sent);

@@ -14,6 +14,12 @@
 #define SOCKET_NAME "shmd.sock"
 #define MAX_SEGMENTS 16384
 #define MAX_CLIENTS 4096
+#define USER_SEGMENTS 4096
+#define USER_CLIENTS 1024
+#define USER_HANDLES 1024
+#define USER_WAITING 256
+#define CLIENT_TIMEOUT 10
+#define CLIENT_TIMEOUT_MAX 86400
 
 #define HELP_COLUMN 28
 #define STRING(x) #x
@@ -65,6 +71,18 @@ static int take_size(void *member, const char *name, const char *value, char *te
                 return 0;
         (void)snprintf(text, size, "%s is '%s': it must be a number from 1 up, with K, M, G or T behind it or nothing",
                        name, value);
+        return OPTIONS_E_WRONG;
+}
+
+static int take_seconds(void *member, const char *name, const char *value, char *text, size_t size) {
+        uint64_t seconds;
+
+        if (parse_number(&seconds, value, false) && seconds <= CLIENT_TIMEOUT_MAX) {
+                *(uint64_t *)member = seconds;
+                return 0;
+        }
+        (void)snprintf(text, size, "%s is '%s': it must be a number of seconds from 1 to %d", name, value,
+                       CLIENT_TIMEOUT_MAX);
         return OPTIONS_E_WRONG;
 }
 
@@ -129,6 +147,26 @@ static const struct kind kinds[OPTIONS] = {
                                  "its members may do with every segment what root may: a name,\n"
                                  "or a number (no group)",
                                  take_group, offsetof(struct options, admins) },
+        [OPTION_USER_SEGMENTS] = { "user-segments", "N",
+                                   "segments that each user may have (" STRING_OF(USER_SEGMENTS) ")", take_number,
+                                   offsetof(struct options, user_segments) },
+        [OPTION_USER_BYTES] = { "user-bytes", "SIZE",
+                                "bytes that those of each user may have (no limit of its own: nobody\n"
+                                "may have more than is left for the others)",
+                                take_size, offsetof(struct options, user_bytes) },
+        [OPTION_USER_CLIENTS] = { "user-clients", "N",
+                                  "connections that each user may have (" STRING_OF(USER_CLIENTS) ")", take_number,
+                                  offsetof(struct options, user_clients) },
+        [OPTION_USER_HANDLES] = { "user-handles", "N",
+                                  "readers and writers that each user may have open (" STRING_OF(USER_HANDLES) ")",
+                                  take_number, offsetof(struct options, user_handles) },
+        [OPTION_USER_WAITING] = { "user-waiting", "N",
+                                  "requests of each user that may wait at a time (" STRING_OF(USER_WAITING) ")",
+                                  take_number, offsetof(struct options, user_waiting) },
+        [OPTION_CLIENT_TIMEOUT] = { "client-timeout", "SECONDS",
+                                    "how long a client may take to say hello, and may leave unread\n"
+                                    "what keeps others waiting (" STRING_OF(CLIENT_TIMEOUT) ")",
+                                    take_seconds, offsetof(struct options, client_timeout) },
         [OPTION_LOG_LEVEL] = { "log-level", "LEVEL", "error, warning, notice, info or debug (info)", take_level,
                                offsetof(struct options, log_level) },
 };
@@ -139,6 +177,12 @@ void options_init(struct options *o) {
                 .max_segment_bytes = UINT64_MAX,
                 .max_clients = MAX_CLIENTS,
                 .admins = ACCESS_NO_GROUP,
+                .user_segments = USER_SEGMENTS,
+                .user_bytes = UINT64_MAX,
+                .user_clients = USER_CLIENTS,
+                .user_handles = USER_HANDLES,
+                .user_waiting = USER_WAITING,
+                .client_timeout = CLIENT_TIMEOUT,
                 .log_level = LOG_INFO,
         };
 }

@@ -18,6 +18,12 @@ enum options_index {
         OPTION_MAX_SEGMENT_BYTES,
         OPTION_MAX_CLIENTS,
         OPTION_ADMIN_GROUP,
+        OPTION_USER_SEGMENTS,
+        OPTION_USER_BYTES,
+        OPTION_USER_CLIENTS,
+        OPTION_USER_HANDLES,
+        OPTION_USER_WAITING,
+        OPTION_CLIENT_TIMEOUT,
         OPTION_LOG_LEVEL,
         OPTIONS, /* how many */
 };
@@ -30,7 +36,13 @@ struct options {
         uint64_t max_bytes; /* 0: to be derived from the memory */
         uint64_t max_segment_bytes;
         uint64_t max_clients;
-        gid_t admins; /* a group, or ACCESS_NO_GROUP */
+        gid_t admins;           /* a group, or ACCESS_NO_GROUP */
+        uint64_t user_segments; /* these five: of each user */
+        uint64_t user_bytes;
+        uint64_t user_clients;
+        uint64_t user_handles;
+        uint64_t user_waiting;
+        uint64_t client_timeout; /* seconds */
         int log_level;
         struct naming naming; /* owned; no option, but a section of the file */
 };

@@ -10,7 +10,6 @@
 #include <stdint.h>
 #include "daemon/tree.h"
 
-#include "daemon/budget.h"
 #include "daemon/segment.h"
 
 struct waiter {

@@ -36,7 +36,7 @@ static void on_done(struct job *job, int result) {
         options_deinit(&r->options);
         service_reloaded(server, r->outcome ? r->text : NULL);
         r->busy = false;
-        if (r->again && !server->budget.ending)
+        if (r->again && !server->quotas.ending)
                 start(server);
 }
 

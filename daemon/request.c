@@ -28,8 +28,9 @@ static struct request *request_free(struct request *r) {
                 return NULL;
         c = r->connection;
         registry_forget(&c->server->registry, &r->waiter);
-        if (r->woken)
-                TAILQ_REMOVE(&c->server->woken, r, woken_link);
+        if (r->queue)
+                TAILQ_REMOVE(r->queue, r, queue_link);
+        quota_release(&r->waiting);
         user_close(c->user, r->watch);
         free(r->list);
         if (c->request == r)
@@ -81,17 +82,48 @@ bool request_fail_name(struct request *r, const char *name) {
         return true;
 }
 
-void request_run_again(struct request *r) {
-        struct server *server = r->connection->server;
+struct quota_account *request_account(const struct request *r) {
+        return r->connection->user->account;
+}
 
-        r->woken = true;
-        TAILQ_INSERT_TAIL(&server->woken, r, woken_link);
-        server_defer(server);
+void request_fail_quota(struct request *r, enum quota_resource resource, uint64_t amount, int outcome, int error,
+                        const char *what) {
+        char text[PROTO_TEXT_SIZE];
+
+        quota_explain(text, sizeof(text), request_account(r), resource, amount, outcome);
+        request_fail(r, outcome == QUOTA_E_ALL ? error : -EDQUOT, "cannot %s: %s", what, text);
+}
+
+static void enqueue(struct request *r, struct request_queue *queue) {
+        r->queue = queue;
+        TAILQ_INSERT_TAIL(queue, r, queue_link);
+}
+
+void request_run_again(struct request *r) {
+        enqueue(r, &r->connection->server->woken);
+        server_defer(r->connection->server);
+}
+
+bool request_fail_waiting(struct request *r) {
+        int outcome = r->waiting.account ? 0 : quota_charge(&r->waiting, request_account(r), QUOTA_WAITING, 1);
+
+        if (outcome)
+                request_fail_quota(r, QUOTA_WAITING, 1, outcome, -EDQUOT, "wait");
+        return outcome != 0;
+}
+
+void request_starve(struct request *r) {
+        if (request_fail_waiting(r))
+                return;
+        enqueue(r, &r->connection->server->starved);
+        connection_update(r->connection);
 }
 
 static void on_wake(struct waiter *waiter) { request_run_again(container_of(waiter, struct request, waiter)); }
 
 void request_wait(struct request *r, const char *name) {
+        if (request_fail_waiting(r))
+                return;
         r->waiter.wake = on_wake;
         registry_wait(&r->connection->server->registry, &r->waiter, name);
         connection_update(r->connection);

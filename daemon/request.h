@@ -9,6 +9,7 @@
 #include <bsd/sys/queue.h>
 #include <stdbool.h>
 
+#include "daemon/quota.h"
 #include "daemon/registry.h"
 #include "proto/message.h"
 
@@ -16,18 +17,21 @@ struct connection;
 struct creation;
 struct packet;
 
+struct request;
+TAILQ_HEAD(request_queue, request);
+
 struct request {
         struct connection *connection;
         struct waiter waiter;
-        TAILQ_ENTRY(request) woken_link; /* the server's: to be run again in the next turn */
-        bool woken;
+        TAILQ_ENTRY(request) queue_link;
+        struct request_queue
+                *queue; /* of those to be run again in the next turn, or when something has left; or NULL */
+        struct quota_charge waiting;   /* once it had to wait */
         struct creation *creation;     /* borrowed: allocates memory for it */
         struct proto_list_reply *list; /* so far */
         int watch;                     /* the descriptor that came with it */
         union proto_any message;
 };
-
-TAILQ_HEAD(request_queue, request);
 
 /* A message has come: check it, and do what it asks for. Takes descriptors out of @packet. */
 void request_receive(struct connection *c, struct packet *packet);

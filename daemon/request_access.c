@@ -71,11 +71,33 @@ void request_chmod(struct request *r) {
                 change(r, s, (struct access_rule){ .uid = s->rule.uid, .gid = s->rule.gid, .mode = m->mode });
 }
 
+/* The owner pays. Return: true if that one cannot, and the request has been answered. */
+static bool fail_transfer(struct request *r, struct segment *s, uint32_t uid) {
+        struct quota_account *to = quota_account_get(&r->connection->server->quotas, uid);
+        enum quota_resource resource;
+        char text[PROTO_TEXT_SIZE];
+        int outcome;
+
+        if (!to) {
+                request_fail_system(r, -ENOMEM, "change the owner");
+                return true;
+        }
+        outcome = quota_transfer(s->charges, ALLOCATION_CHARGES, to, &resource);
+        if (outcome) {
+                quota_explain(text, sizeof(text), to, resource, resource == QUOTA_BYTES ? s->geometry.file_size : 1,
+                              outcome);
+                request_fail(r, -EDQUOT, "cannot give %s away: %s", s->name, text);
+        }
+        quota_account_unref(to);
+        return outcome != 0;
+}
+
 void request_chown(struct request *r) {
         const struct proto_chown *m = &r->message.chown;
         const struct peer *peer = &r->connection->peer;
         struct segment *s = find_own(r, m->name, "give it away");
         struct access_rule rule;
+        bool may_give;
 
         if (!s)
                 return;
@@ -84,13 +106,14 @@ void request_chown(struct request *r) {
                 .gid = m->gid == PROTO_KEEP ? s->rule.gid : m->gid,
                 .mode = s->rule.mode,
         };
-        if (access_may_give(&s->rule, peer, request_admins(r), rule.uid, rule.gid))
-                change(r, s, rule);
-        else if (rule.uid != s->rule.uid)
+        may_give = access_may_give(&s->rule, peer, request_admins(r), rule.uid, rule.gid);
+        if (!may_give && rule.uid != s->rule.uid)
                 request_fail(r, -EPERM, "only root and administrators may give %s to another user: you are uid %u",
                              s->name, peer->uid);
-        else
+        else if (!may_give)
                 request_fail(r, -EPERM,
                              "you (uid %u) are not in group %u: the owner may give %s to a group that he is in",
                              peer->uid, rule.gid, s->name);
+        else if (!fail_transfer(r, s, rule.uid))
+                change(r, s, rule);
 }

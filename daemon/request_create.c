@@ -22,6 +22,7 @@ struct creation {
         struct server *server;
         struct segment *segment; /* a reference */
         struct request *request; /* NULL: its client is gone */
+        struct quota_charge charge;
 };
 
 static const char *policy_name(uint32_t policy) { return policy == PROTO_POLICY_BLOCK ? "block" : "overwrite"; }
@@ -157,6 +158,7 @@ static void on_allocated(struct allocation *a, int result) {
                 r->creation = NULL;
         else if (result == 0 && !registry_is_awaited(&creation->server->registry, s->name))
                 result = -ECANCELED;
+        quota_release(&creation->charge);
         conclude(creation->server, s, r, result);
         segment_unref(s);
         free(creation);
@@ -171,12 +173,17 @@ static void allocate(struct request *r, struct segment *s) {
                 conclude(server, s, r, result);
                 return;
         }
+        if (request_fail_waiting(r)) {
+                conclude(server, s, NULL, -EDQUOT);
+                return;
+        }
         creation = malloc(sizeof(*creation));
         if (!creation) {
                 conclude(server, s, r, -ENOMEM);
                 return;
         }
         *creation = (struct creation){ .server = server, .segment = segment_ref(s), .request = r };
+        quota_move(&creation->charge, &r->waiting);
         r->creation = creation;
         allocation_start(&creation->allocation, s, &server->worker, on_allocated);
         connection_update(r->connection);
@@ -231,6 +238,21 @@ static bool fail_foreign_holds(struct request *r, const struct segment_parameter
         return true;
 }
 
+/* If a quota would not refuse it without those segments that are just leaving, wait for them: who has removed one may
+ * rely on having its room. */
+static void fail_new(struct request *r, uint64_t bytes, int result) {
+        static const char what[] = "make the segment";
+
+        if (result == QUOTA_E_SOON)
+                request_starve(r);
+        else if (result < 0)
+                request_fail_system(r, result, what);
+        else if (quota_check(request_account(r), QUOTA_SEGMENTS, 1))
+                request_fail_quota(r, QUOTA_SEGMENTS, 1, result, -ENOSPC, what);
+        else
+                request_fail_quota(r, QUOTA_BYTES, bytes, result, -EDQUOT, what);
+}
+
 static void create_new(struct request *r) {
         const struct proto_create *m = &r->message.create;
         const uint32_t n_slots = m->n_slots ? m->n_slots : PROTO_SLOTS_DEFAULT;
@@ -255,26 +277,15 @@ static void create_new(struct request *r) {
 
         if (fail_naming(r, m->name) || fail_parameters(r, &p, &geometry) || fail_foreign_holds(r, &p))
                 return;
-        result = segment_new(&s, &p, &geometry, registry->next_id, &server->budget, &server->worker);
-        switch (result) {
-        case 0:
-                break;
-        case BUDGET_E_SEGMENTS:
-                request_fail(r, -ENOSPC, "there are %" PRIu64 " segments, as many as there may be (--max-segments)",
-                             server->budget.segments);
-                return;
-        case BUDGET_E_SEGMENT_BYTES:
+        if (geometry.file_size > server->options->max_segment_bytes) {
                 request_fail(r, -EFBIG,
                              "%s would have %" PRIu64 " bytes: one segment may have %" PRIu64 " (--max-segment-bytes)",
-                             p.name, geometry.file_size, server->budget.segment_bytes_max);
+                             p.name, geometry.file_size, server->options->max_segment_bytes);
                 return;
-        case BUDGET_E_BYTES:
-                request_fail(r, -EDQUOT,
-                             "%s would have %" PRIu64 " bytes: %" PRIu64 " of %" PRIu64 " are taken (--max-bytes)",
-                             p.name, geometry.file_size, server->budget.bytes, server->budget.bytes_max);
-                return;
-        default:
-                request_fail_system(r, result, "make the segment");
+        }
+        result = segment_new(&s, &p, &geometry, registry->next_id, request_account(r), &server->worker);
+        if (result) {
+                fail_new(r, geometry.file_size, result);
                 return;
         }
         registry->next_id++;

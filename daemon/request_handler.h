@@ -30,6 +30,18 @@ void request_fail_system(struct request *r, int error, const char *what);
 /* Return: true if it is no name, and the request has been answered. */
 bool request_fail_name(struct request *r, const char *name);
 
+/**
+ * request_fail_quota() - so much more of that is refused: answer it with an error, and free it
+ * @outcome: QUOTA_E_ALL, _USER or _SHARE
+ * @error:   where it is all users together that have too much; otherwise it is -EDQUOT
+ * @what:    cannot be done, such as "open the segment"
+ */
+void request_fail_quota(struct request *r, enum quota_resource resource, uint64_t amount, int outcome, int error,
+                        const char *what);
+
+/* It has to wait: return true if it may not, and has been answered. */
+bool request_fail_waiting(struct request *r);
+
 /* ---- waiting ---------------------------------------------------------------------------------------------------- */
 
 /* Run it again when something has happened to that name. */
@@ -37,6 +49,12 @@ void request_wait(struct request *r, const char *name);
 
 /* Run it again in the next turn. */
 void request_run_again(struct request *r);
+
+/* Run it again when something has left that is charged still. */
+void request_starve(struct request *r);
+
+/* Who pays for what it makes. */
+struct quota_account *request_account(const struct request *r);
 
 /* ---- segments --------------------------------------------------------------------------------------------------- */
 

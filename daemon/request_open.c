@@ -9,6 +9,7 @@
 #include "daemon/request_handler.h"
 #include "daemon/segment.h"
 #include "daemon/server.h"
+#include "daemon/user.h"
 #include "proto/cleanup.h"
 
 static void on_opened(struct handle *h, int result) {
@@ -41,10 +42,27 @@ static void on_opened(struct handle *h, int result) {
                 request_fail_system(c->request, result, "open the segment");
 }
 
+static void fail_share(struct request *r, const struct segment *s) {
+        bool writer = r->message.open.access == PROTO_ACCESS_WRITE;
+
+        request_fail(
+                r, -EDQUOT,
+                "uid %u has as many %s at %s as are left there for all others: of the %d one user may not have more",
+                r->connection->peer.uid, writer ? "writers" : "groups of readers", s->name,
+                writer ? LAYOUT_WRITER_DAEMON : LAYOUT_GROUPS_MAX);
+}
+
 static void open_segment(struct request *r, struct segment *s) {
         struct connection *c = r->connection;
-        int result = handle_new(&c->handle, c, s, &r->message.open);
+        size_t n_fds = handle_fds(s, r->message.open.access == PROTO_ACCESS_WRITE);
+        int result = flight_check(&c->server->flights, request_account(r), n_fds);
 
+        quota_release(&r->waiting);
+        if (result) {
+                request_fail_quota(r, QUOTA_FLIGHT, n_fds, result, -EBUSY, "open the segment");
+                return;
+        }
+        result = handle_new(&c->handle, c, s, &r->message.open);
         switch (result) {
         case 0:
                 result = handle_start(c->handle, STEAL_FD(r->watch), on_opened);
@@ -72,6 +90,17 @@ static void open_segment(struct request *r, struct segment *s) {
                 else
                         request_fail(r, -EBUSY, "somebody holds the locks of all free reader entries of uid %u at %s",
                                      c->peer.uid, s->name);
+                return;
+        case HANDLE_E_QUOTA:
+                result = quota_check(request_account(r), QUOTA_HANDLES, 1);
+                request_fail_quota(r, QUOTA_HANDLES, 1, result, -EUSERS, "open the segment");
+                return;
+        case HANDLE_E_GROUP_QUOTA:
+                result = quota_check(request_account(r), QUOTA_GROUPS, 1);
+                request_fail_quota(r, QUOTA_GROUPS, 1, result, -EUSERS, "open the segment");
+                return;
+        case HANDLE_E_SHARE:
+                fail_share(r, s);
                 return;
         default:
                 request_fail_system(r, result, "open the segment");

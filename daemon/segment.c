@@ -90,7 +90,7 @@ static uint64_t now(void) {
 }
 
 int segment_new(struct segment **out, const struct segment_parameters *p, const struct geometry *geometry, uint64_t id,
-                struct budget *budget, struct worker *worker) {
+                struct quota_account *account, struct worker *worker) {
         CLEANUP(segment_unrefp) struct segment *s = NULL;
         size_t name_size = strlen(p->name) + 1;
         size_t type_size = strlen(p->type) + 1;
@@ -119,15 +119,17 @@ int segment_new(struct segment **out, const struct segment_parameters *p, const 
                 .type = s->name + name_size,
         };
         TAILQ_INIT(&s->handles);
+        LIST_INIT(&s->writers);
         LIST_INIT(&s->groups);
         memcpy(s->name, p->name, name_size);
         memcpy(s->type, p->type, type_size);
         s->writer_ids[LAYOUT_WRITER_DAEMON / 64] |= UINT64_C(1) << LAYOUT_WRITER_DAEMON % 64;
 
-        r = budget_charge(budget, geometry->file_size);
+        r = quota_charge(&s->charges[0], account, QUOTA_SEGMENTS, 1);
+        if (r == 0)
+                r = quota_charge(&s->charges[1], account, QUOTA_BYTES, geometry->file_size);
         if (r)
                 return r;
-        s->budget = budget;
         r = segment_memfd(p->name, geometry->file_size, huge);
         if (r < 0)
                 return r;
@@ -149,13 +151,13 @@ struct segment *segment_unref(struct segment *s) {
         if (!s || --s->n_refs > 0)
                 return NULL;
         assert(s->n_handles == 0 && LIST_EMPTY(&s->groups) && !s->changed && !s->mapping.base);
-        if (s->fd >= 0 && !s->budget->ending)
-                allocation_release(s->fd, s->geometry.file_size, s->worker);
-        else
+        if (s->fd >= 0 && !s->charges[0].account->quotas->ending) {
+                allocation_release(s->fd, s->geometry.file_size, s->worker, s->charges);
+        } else {
                 fd_close(s->fd);
-        /* A new segment that finds the memory still taken waits for it. */
-        if (s->budget)
-                budget_release(s->budget, s->geometry.file_size);
+                for (int i = 0; i < ALLOCATION_CHARGES; i++)
+                        quota_release(&s->charges[i]);
+        }
         free(s);
         return NULL;
 }

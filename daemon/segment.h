@@ -14,8 +14,9 @@
 #include "daemon/tree.h"
 
 #include "daemon/access.h"
-#include "daemon/budget.h"
+#include "daemon/allocation.h"
 #include "daemon/mapping.h"
+#include "daemon/quota.h"
 #include "daemon/worker.h"
 #include "proto/cleanup.h"
 #include "proto/layout.h"
@@ -66,11 +67,12 @@ struct segment {
         uint64_t rest_sequence; /* of the newest frame, while nobody has it open */
         uint64_t rest_timestamp;
         struct mapping mapping;
-        struct budget *budget;        /* borrowed; charged */
-        struct worker *worker;        /* borrowed; takes the memory back */
-        TAILQ_HEAD(, handle) handles; /* that are open */
-        size_t n_handles;             /* and those that are being opened */
-        bool used;                    /* there was an open one */
+        struct worker *worker;                           /* borrowed; takes the memory back */
+        struct quota_charge charges[ALLOCATION_CHARGES]; /* the owner's: itself, its bytes */
+        TAILQ_HEAD(, handle) handles;                    /* that are open */
+        size_t n_handles;                                /* and those that are being opened */
+        LIST_HEAD(, handle) writers;                     /* that have an id, open or not */
+        bool used;                                       /* there was an open one */
         struct segment_users users;
         uint64_t version;      /* of users and state, for everybody */
         uint64_t version_read; /* the last one that concerns readers */
@@ -101,13 +103,13 @@ int segment_geometry(struct geometry *out, const struct segment_parameters *p);
  * @p:        checked
  * @geometry: of these parameters
  * @id:       never used before
- * @budget:   pays, until the last reference is gone
+ * @account:  its owner's, who pays until the last reference is gone and the memory is free
  * @worker:   takes the memory back then
  *
- * Return: 0, BUDGET_E_*, or a negative errno.
+ * Return: 0; QUOTA_E_*: another segment, or so many bytes more, are refused; or a negative errno.
  */
 int segment_new(struct segment **out, const struct segment_parameters *p, const struct geometry *geometry, uint64_t id,
-                struct budget *budget, struct worker *worker);
+                struct quota_account *account, struct worker *worker);
 
 struct segment *segment_ref(struct segment *s);
 

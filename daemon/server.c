@@ -1,11 +1,13 @@
 #define _GNU_SOURCE
 #include "daemon/server.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/connection.h"
 #include "daemon/limits.h"
@@ -26,10 +28,12 @@ static void settle(struct server *server) {
         struct connection *c;
 
         /* Those who are put off once more are for the next turn. */
-        TAILQ_CONCAT(&woken, &server->woken, woken_link);
+        TAILQ_FOREACH (r, &server->woken, queue_link)
+                r->queue = &woken;
+        TAILQ_CONCAT(&woken, &server->woken, queue_link);
         while ((r = TAILQ_FIRST(&woken))) {
-                TAILQ_REMOVE(&woken, r, woken_link);
-                r->woken = false;
+                TAILQ_REMOVE(&woken, r, queue_link);
+                r->queue = NULL;
                 request_run(r);
         }
         /* Telling those who are left may find more dead. */
@@ -37,7 +41,6 @@ static void settle(struct server *server) {
                 while ((c = TAILQ_FIRST(&server->dead))) {
                         TAILQ_REMOVE(&server->dead, c, link);
                         connection_free(c);
-                        server->n_connections--;
                         listeners_resume(server);
                 }
                 notice_flush(server);
@@ -62,7 +65,6 @@ void server_defer(struct server *server) {
 
 void server_add_connection(struct server *server, struct connection *c) {
         TAILQ_INSERT_TAIL(&server->connections, c, link);
-        server->n_connections++;
         service_changed(server);
 }
 
@@ -124,12 +126,22 @@ static int handle_signals(struct server *server) {
         return mapping_guard();
 }
 
+/* Also when the options have changed: what is there stays, above the limits if need be. */
 static void set_limits(struct server *server) {
         const struct options *o = server->options;
+        struct quota_limit *limits = server->quotas.limits;
 
-        server->budget.segments_max = o->max_segments;
-        server->budget.bytes_max = o->max_bytes ? o->max_bytes : memory_limit() / 4 * 3;
-        server->budget.segment_bytes_max = o->max_segment_bytes;
+        limits[QUOTA_SEGMENTS] = (struct quota_limit){ .all = o->max_segments, .user = o->user_segments };
+        limits[QUOTA_BYTES] = (struct quota_limit){
+                .all = o->max_bytes ? o->max_bytes : memory_limit() / 4 * 3,
+                .user = o->user_bytes,
+        };
+        limits[QUOTA_CLIENTS] = (struct quota_limit){ .all = o->max_clients, .user = o->user_clients };
+        limits_fit(&limits[QUOTA_SEGMENTS], &limits[QUOTA_CLIENTS], server->fds_max);
+        limits[QUOTA_HANDLES] = (struct quota_limit){ .all = limits[QUOTA_CLIENTS].all, .user = o->user_handles };
+        limits[QUOTA_GROUPS] = limits[QUOTA_HANDLES];
+        limits[QUOTA_WAITING].user = o->user_waiting;
+        limits[QUOTA_FLIGHT].all = server->fds_max;
 }
 
 void server_configure(struct server *server, struct options *fresh) {
@@ -157,10 +169,24 @@ void server_limit_store(struct server *server, uint64_t max) {
         server->store_max = max;
 }
 
+static void on_left(struct quotas *quotas) {
+        struct server *server = container_of(quotas, struct server, quotas);
+        struct request *r;
+
+        if (TAILQ_EMPTY(&server->starved))
+                return;
+        TAILQ_FOREACH (r, &server->starved, queue_link)
+                r->queue = &server->woken;
+        TAILQ_CONCAT(&server->woken, &server->starved, queue_link);
+        server_defer(server);
+}
+
 static void serve(struct server *server) {
+        const struct quota_limit *limits = server->quotas.limits;
+
         log_event(LOG_INFO, LOG_EVENT_READY,
                   "ready: %" PRIu64 " segments, %" PRIu64 " bytes, %" PRIu64 " clients at most",
-                  server->budget.segments_max, server->budget.bytes_max, server->options->max_clients);
+                  limits[QUOTA_SEGMENTS].all, limits[QUOTA_BYTES].all, limits[QUOTA_CLIENTS].all);
         service_ready(server);
         unit_init(server);
         (void)event_base_dispatch(server->base);
@@ -174,19 +200,28 @@ static void drop_all(struct server *server) {
         while ((c = TAILQ_FIRST(&server->connections)))
                 connection_drop(c);
         settle(server);
+        while ((c = TAILQ_FIRST(&server->lingering))) {
+                TAILQ_REMOVE(&server->lingering, c, link);
+                connection_free(c);
+        }
 }
 
 /* Everything that does not depend on the machine's state. */
 static void init(struct server *server) {
         TAILQ_INIT(&server->connections);
         TAILQ_INIT(&server->dead);
+        TAILQ_INIT(&server->lingering);
+        TAILQ_INIT(&server->flights);
         TAILQ_INIT(&server->woken);
+        TAILQ_INIT(&server->starved);
         (void)evtimer_assign(&server->deferred, server->base, on_deferred, server);
         notices_init(server);
         registry_init(&server->registry);
-        users_init(&server->users, &server->pool);
-        service_init(server);
+        quotas_init(&server->quotas, geteuid());
+        server->quotas.left = on_left;
         set_limits(server);
+        users_init(&server->users, &server->pool, &server->quotas);
+        service_init(server);
 }
 
 static void release(struct server *server) {
@@ -218,7 +253,7 @@ static int start_and_serve(struct server *server) {
         if (r == 0)
                 serve(server);
         listeners_deinit(server);
-        server->budget.ending = true;
+        server->quotas.ending = true;
         drop_all(server);
         if (!worker_pool_drain(&server->pool, DRAIN_MS)) {
                 log_warning("a descriptor that a client has sent can be neither used nor closed: ending without that");
@@ -227,6 +262,7 @@ static int start_and_serve(struct server *server) {
         registry_deinit(&server->registry);
         worker_stop(&server->worker);
         (void)worker_pool_drain(&server->pool, 0);
+        assert(RB_EMPTY(&server->quotas.accounts));
         worker_pool_deinit(&server->pool);
         return r;
 }
@@ -236,7 +272,7 @@ int server_run(struct options *options, int argc, char **argv) {
         int r;
 
         server.store_max = limits_store();
-        limits_raise(options);
+        server.fds_max = limits_raise();
         server.base = make_base();
         server.buffer = malloc(PROTO_MESSAGE_MAX);
         if (!server.base || !server.buffer) {

@@ -11,9 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/budget.h"
+#include "daemon/flight.h"
 #include "daemon/listener.h"
 #include "daemon/notice.h"
+#include "daemon/quota.h"
 #include "daemon/registry.h"
 #include "daemon/reload.h"
 #include "daemon/request.h"
@@ -32,13 +33,14 @@ TAILQ_HEAD(connection_queue, connection);
 struct server {
         struct options *options; /* borrowed; a reload changes them */
         uint64_t store_max;      /* descriptors that systemd keeps; see limits.h */
+        uint64_t fds_max;        /* descriptors that there may be */
         struct event_base *base;
         struct event deferred; /* the end of the turn */
         struct event ends[2];  /* SIGTERM, SIGINT */
         struct worker_pool pool;
         struct worker worker; /* allocates and frees */
         struct users users;
-        struct budget budget;
+        struct quotas quotas;
         struct registry registry;
         struct notices notices;
         struct listeners listeners;
@@ -47,9 +49,11 @@ struct server {
         struct unit unit;
         struct connection_queue connections;
         struct connection_queue dead;
-        size_t n_connections; /* both */
+        struct connection_queue lingering; /* dead, but something is under way to them */
+        struct flight_queue flights;
         struct request_queue woken;
-        void *buffer; /* one message of any size, on its way in or out */
+        struct request_queue starved; /* they wait for what is leaving */
+        void *buffer;                 /* one message of any size, on its way in or out */
 };
 
 /**

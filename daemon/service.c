@@ -41,15 +41,15 @@ static const char *size_text(uint64_t bytes, char *text, size_t size) {
 
 static void tell_status(struct server *server) {
         struct service *s = &server->service;
-        uint64_t segments = server->budget.segments;
-        size_t clients = server->n_connections;
+        uint64_t segments = server->quotas.used[QUOTA_SEGMENTS];
+        uint64_t clients = server->quotas.used[QUOTA_CLIENTS];
         char text[sizeof(s->told) + sizeof(s->trouble) + 32];
         char status[sizeof(s->told)];
         char bytes[16];
 
-        (void)snprintf(status, sizeof(status), "%" PRIu64 " segment%s, %s, %zu client%s", segments,
-                       segments == 1 ? "" : "s", size_text(server->budget.bytes, bytes, sizeof(bytes)), clients,
-                       clients == 1 ? "" : "s");
+        (void)snprintf(status, sizeof(status), "%" PRIu64 " segment%s, %s, %" PRIu64 " client%s", segments,
+                       segments == 1 ? "" : "s", size_text(server->quotas.used[QUOTA_BYTES], bytes, sizeof(bytes)),
+                       clients, clients == 1 ? "" : "s");
         if (s->socket < 0 || strcmp(status, s->told) == 0)
                 return;
         (void)snprintf(text, sizeof(text), "STATUS=%s%s%s", s->trouble, *s->trouble ? "; " : "", status);

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 #include "daemon/tree.h"
 
+#include "daemon/quota.h"
 #include "daemon/worker.h"
 
 struct user {
@@ -19,7 +20,9 @@ struct user {
         struct users *users;
         uid_t uid;
         size_t n_refs;
-        bool started; /* the thread */
+        struct quota_account *account; /* a reference */
+        size_t n_uncharged;            /* sockets that are being closed, and that nobody pays for */
+        bool started;                  /* the thread */
         struct worker worker;
 };
 
@@ -28,9 +31,10 @@ RB_HEAD(user_tree, user);
 struct users {
         struct user_tree tree;
         struct worker_pool *pool; /* borrowed */
+        struct quotas *quotas;    /* borrowed */
 };
 
-void users_init(struct users *users, struct worker_pool *pool);
+void users_init(struct users *users, struct worker_pool *pool, struct quotas *quotas);
 
 /* The user with that uid, and a reference. NULL: no memory. */
 struct user *user_get(struct users *users, uid_t uid);
@@ -46,5 +50,5 @@ int user_submit(struct user *user, struct job *job);
 void user_close(struct user *user, int fd);
 
 /* Close a socket that this user is at the other end of; consumed. Descriptors in messages that nobody has read go with
- * it. */
-void user_close_socket(struct user *user, int socket);
+ * it. @charge: for it, taken over until it is closed; may be empty. */
+void user_close_socket(struct user *user, int socket, struct quota_charge *charge);

@@ -53,6 +53,12 @@ static void set_up(void) {
                 .max_bytes = 4 << 20,
                 .max_segment_bytes = 2 << 20,
                 .max_clients = CLIENTS,
+                .user_segments = 5,
+                .user_bytes = 2 << 20,
+                .user_clients = CLIENTS,
+                .user_handles = 3,
+                .user_waiting = 2,
+                .client_timeout = 10,
                 .admins = 1002,
                 .log_level = LOG_ERR,
         };
@@ -63,6 +69,7 @@ static void set_up(void) {
         CHECK(naming_add(&options.naming, "a/", "user 1000", text, sizeof(text)) == 0);
         memory_init();
         server.options = &options;
+        server.fds_max = 1024;
         server.base = make_base();
         server.buffer = malloc(PROTO_MESSAGE_MAX);
         CHECK(server.base && server.buffer);
@@ -111,7 +118,7 @@ static void come(struct client *c, uint8_t how) {
         }
         next_uid = uids[how & 3];
         c->socket = sockets[1];
-        CHECK(connection_new(&server, sockets[0]) == 0);
+        CHECK(connection_new(&server, sockets[0]) >= 0);
 }
 
 /* One message from the daemon, which must be one. Return: false if there is none. */
@@ -354,13 +361,14 @@ static void end(void) {
 
         for (int i = 0; i < CLIENTS; i++)
                 leave(&clients[i]);
-        while (server.n_connections > 0)
+        while (server.quotas.used[QUOTA_CLIENTS] > 0)
                 CHECK(event_base_loop(server.base, EVLOOP_ONCE) >= 0);
         settle_down();
         while ((s = registry_after(&server.registry, "")))
                 server_remove_segment(&server, s, NULL, "the end");
         settle_down();
-        CHECK(server.budget.segments == 0 && server.budget.bytes == 0);
+        for (int i = 0; i < QUOTA_RESOURCES; i++)
+                CHECK(server.quotas.used[i] == 0 && server.quotas.leaving[i] == 0);
         CHECK(TAILQ_EMPTY(&server.connections) && TAILQ_EMPTY(&server.dead) && TAILQ_EMPTY(&server.woken));
         CHECK(RB_EMPTY(&server.users.tree) && RB_EMPTY(&server.registry.waiters));
 }
