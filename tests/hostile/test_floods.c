@@ -16,7 +16,8 @@
 #define USERS 4u
 
 static const uint16_t requests[] = {
-        PROTO_OP_HELLO, PROTO_OP_CREATE, PROTO_OP_OPEN, PROTO_OP_STAT, PROTO_OP_LIST, PROTO_OP_REMOVE,
+        PROTO_OP_HELLO, PROTO_OP_CREATE, PROTO_OP_OPEN,  PROTO_OP_STAT,
+        PROTO_OP_LIST,  PROTO_OP_REMOVE, PROTO_OP_CHMOD, PROTO_OP_CHOWN,
 };
 #define N_REQUESTS (sizeof(requests) / sizeof(requests[0]))
 
@@ -31,6 +32,10 @@ static size_t request(struct wire *w, union proto_any *m, uint16_t op) {
         }
         if (op == PROTO_OP_STAT)
                 (void)snprintf(m->stat.name, sizeof(m->stat.name), STAGE_SEGMENT);
+        if (op == PROTO_OP_CHMOD)
+                (void)snprintf(m->chmod.name, sizeof(m->chmod.name), STAGE_SEGMENT);
+        if (op == PROTO_OP_CHOWN)
+                (void)snprintf(m->chown.name, sizeof(m->chown.name), STAGE_SEGMENT);
         if (op == PROTO_OP_REMOVE)
                 (void)snprintf(m->remove.name, sizeof(m->remove.name), STAGE_SEGMENT);
         if (op == PROTO_OP_CREATE) {

@@ -36,6 +36,10 @@ static size_t request(struct wire *w, union proto_any *m) {
         memset(m, 0, sizeof(*m));
         if (op == PROTO_OP_STAT)
                 (void)snprintf(m->stat.name, sizeof(m->stat.name), "%s", name);
+        if (op == PROTO_OP_CHMOD)
+                (void)snprintf(m->chmod.name, sizeof(m->chmod.name), "%s", name);
+        if (op == PROTO_OP_CHOWN)
+                (void)snprintf(m->chown.name, sizeof(m->chown.name), "%s", name);
         if (op == PROTO_OP_REMOVE)
                 (void)snprintf(m->remove.name, sizeof(m->remove.name), "%s", fails ? name : "stage/remove");
         if (op == PROTO_OP_CREATE)
@@ -88,7 +92,8 @@ static void mute(struct stage *s, uint16_t what, bool failing) {
 }
 
 static void test_replies_that_nobody_reads(void **state) {
-        static const uint16_t ops[] = { PROTO_OP_CREATE, PROTO_OP_STAT, PROTO_OP_LIST, PROTO_OP_REMOVE };
+        static const uint16_t ops[] = { PROTO_OP_CREATE, PROTO_OP_STAT,  PROTO_OP_LIST,
+                                        PROTO_OP_REMOVE, PROTO_OP_CHMOD, PROTO_OP_CHOWN };
 
         for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
                 for (int failing = 0; failing < 2; failing++)

@@ -290,6 +290,34 @@ static void test_a_stranger_gets_nothing(void **state) {
         stage_act_as(*state, UID_STRANGER, stranger);
 }
 
+/* To have it open, or to be able to, is not to own it. */
+static void not_the_owner(struct stage *s, int fd) {
+        struct proto_chmod chmod_all = { .mode = 0777, .name = WRITABLE };
+        struct proto_chown chown_to_me = { .uid = geteuid(), .gid = PROTO_KEEP, .name = WRITABLE };
+        struct proto_chown chgrp_to_me = { .uid = PROTO_KEEP, .gid = getegid(), .name = WRITABLE };
+        static struct wire w;
+
+        (void)fd;
+        open_as(&w, s, WRITABLE, PROTO_ACCESS_WRITE);
+        wire_header(&w, &chmod_all, PROTO_OP_CHMOD, 0);
+        CHILD_EQUAL(wire_request(&w, &chmod_all, NULL, 0), -EPERM);
+        wire_header(&w, &chown_to_me, PROTO_OP_CHOWN, 0);
+        CHILD_EQUAL(wire_request(&w, &chown_to_me, NULL, 0), -EPERM);
+        wire_header(&w, &chgrp_to_me, PROTO_OP_CHOWN, 0);
+        CHILD_EQUAL(wire_request(&w, &chgrp_to_me, NULL, 0), -EPERM);
+        CHILD_EQUAL(wire_remove(&w, WRITABLE), -EPERM);
+}
+
+static void test_a_writer_does_not_own_it(void **state) {
+        struct stage *s = *state;
+
+        stage_act_as(s, UID_WRITER, not_the_owner);
+        assert_int_equal(wire_stat(&s->root, WRITABLE), 0);
+        assert_int_equal(s->root.in.any.stat_reply.info.mode, 0666);
+        assert_int_equal(s->root.in.any.stat_reply.info.uid, UID_OWNER);
+        assert_int_equal(s->root.in.any.stat_reply.info.gid, UID_OWNER);
+}
+
 /* ---- locks ------------------------------------------------------------------------------------------------------ */
 
 /* All bytes from here on that nobody has a lock on. */
@@ -425,17 +453,12 @@ static void test_a_writer_locks_the_data(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_a_reader_cannot_write_the_data),
-                TEST(test_a_reader_cannot_resize_its_table),
-                TEST(test_a_reader_has_its_own_table),
-                TEST(test_nobody_takes_from_the_daemon),
-                TEST(test_a_writer_cannot_resize_the_data),
-                TEST(test_a_writer_cannot_write_tables),
-                TEST(test_a_stranger_gets_nothing),
-                TEST(test_a_readers_locks_keep_nobody_out),
-                TEST(test_a_writers_locks_keep_no_reader_out),
-                TEST(test_a_reader_locks_its_table),
-                TEST(test_a_writer_locks_the_data),
+                TEST(test_a_reader_cannot_write_the_data),  TEST(test_a_reader_cannot_resize_its_table),
+                TEST(test_a_reader_has_its_own_table),      TEST(test_nobody_takes_from_the_daemon),
+                TEST(test_a_writer_cannot_resize_the_data), TEST(test_a_writer_cannot_write_tables),
+                TEST(test_a_stranger_gets_nothing),         TEST(test_a_writer_does_not_own_it),
+                TEST(test_a_readers_locks_keep_nobody_out), TEST(test_a_writers_locks_keep_no_reader_out),
+                TEST(test_a_reader_locks_its_table),        TEST(test_a_writer_locks_the_data),
         };
 
         return STAGE_RUN(tests);
