@@ -30,6 +30,9 @@ is notify "$(show Type)" 'the type'
 step 'the status'
 as one shmctl create a --size 1M --slots 4 || fail 'create'
 eventually status_has '1 segment, 4.0M, 0 clients'
+systemctl daemon-reexec || fail 'daemon-reexec'
+as one shmctl create b --size 1M --slots 4 || fail 'create'
+eventually status_has '2 segments, 8.0M, 0 clients'
 
 step 'every end is followed by a start'
 restarted_after 'a kill' systemctl kill --signal KILL shmd.service
