@@ -512,6 +512,168 @@ static void test_descriptors_under_way(void **state) {
         child_finish(&c);
 }
 
+/* ---- random use, against a model -------------------------------------------------------------------------------- */
+
+#define USERS 3u
+#define CLIENTS 45u
+#define NAMES 16u
+#define STEPS 6000u
+
+struct segment {
+        bool named;
+        unsigned owner;
+        uint64_t bytes; /* 0: it is not there any more */
+        unsigned n_open;
+};
+
+struct model {
+        struct quotas *q;
+        bool connected[CLIENTS]; /* client N is of user N % USERS */
+        struct segment *open[CLIENTS];
+        struct segment segments[64]; /* those that have lost their name as well */
+        struct segment *by_name[NAMES];
+};
+
+enum {
+        OF_SEGMENTS,
+        OF_BYTES,
+        OF_CLIENTS,
+        OF_HANDLES
+};
+
+static uint64_t used(const struct model *m, int what, unsigned user) {
+        uint64_t n = 0;
+
+        for (unsigned i = 0; what <= OF_BYTES && i < 64; i++) {
+                const struct segment *s = &m->segments[i];
+
+                if (s->bytes && (user == USERS || s->owner == user))
+                        n += what == OF_BYTES ? s->bytes : 1;
+        }
+        for (unsigned i = 0; what > OF_BYTES && i < CLIENTS; i++)
+                if (user == USERS || i % USERS == user)
+                        n += what == OF_CLIENTS ? m->connected[i] : m->open[i] != NULL;
+        return n + (what == OF_CLIENTS && user == USERS); /* the observer */
+}
+
+static bool fits(const struct model *m, int what, unsigned user, uint64_t amount) {
+        static const uint64_t all[] = { 14, 2 << 20, 30, 30 }, each[] = { 6, 900 << 10, 9, 5 };
+        uint64_t own = used(m, what, user) + amount, together = used(m, what, USERS) + amount;
+
+        return together <= all[what] && own <= each[what] && own <= all[what] - together;
+}
+
+static void settle(struct segment *s) {
+        if (!s->named && s->n_open == 0)
+                *s = (struct segment){ 0 };
+}
+
+static void model_connect(struct model *m, unsigned i) {
+        struct wire *w = connect_as(m->q, &m->q->wire[1 + i], ALICE + i % USERS);
+
+        if (fits(m, OF_CLIENTS, i % USERS, 1)) {
+                assert_int_equal(wire_hello(w, "model"), 0);
+                m->connected[i] = true;
+        } else {
+                assert_int_equal(wire_expect_dropped(w), -EDQUOT);
+        }
+}
+
+static void model_leave(struct model *m, unsigned i) {
+        leave(&m->q->wire[1 + i]);
+        m->connected[i] = false;
+        if (m->open[i]) {
+                m->open[i]->n_open--;
+                settle(m->open[i]);
+        }
+        m->open[i] = NULL;
+}
+
+static void model_create(struct model *m, unsigned i, unsigned name, uint64_t size) {
+        char text[8];
+        struct geometry g;
+        int r;
+
+        (void)snprintf(text, sizeof(text), "n%u", name);
+        r = create(&m->q->wire[1 + i], text, size);
+        if (m->by_name[name])
+                return;
+        assert_int_equal(geometry_init(&g, size, 2, (uint64_t)sysconf(_SC_PAGESIZE)), 0);
+        if (!fits(m, OF_SEGMENTS, i % USERS, 1) || !fits(m, OF_BYTES, i % USERS, g.file_size)) {
+                assert_int_equal(r, -EDQUOT);
+                return;
+        }
+        assert_int_equal(r, 0);
+        for (struct segment *s = m->segments; !m->by_name[name]; s++)
+                if (!s->bytes) {
+                        *s = (struct segment){ .named = true, .owner = i % USERS, .bytes = g.file_size };
+                        m->by_name[name] = s;
+                }
+}
+
+static void model_open(struct model *m, unsigned i, unsigned name) {
+        struct segment *s = m->by_name[name];
+        char text[8];
+        int r;
+
+        if (!s || m->open[i])
+                return;
+        (void)snprintf(text, sizeof(text), "n%u", name);
+        r = wire_open_segment(&m->q->wire[1 + i], text, PROTO_ACCESS_WRITE, 0, 0);
+        assert_int_equal(r, fits(m, OF_HANDLES, i % USERS, 1) ? 0 : -EDQUOT);
+        packet_close(&m->q->wire[1 + i].packet);
+        if (r == 0) {
+                m->open[i] = s;
+                s->n_open++;
+        }
+}
+
+static void model_remove(struct model *m, unsigned i, unsigned name) {
+        struct segment *s = m->by_name[name];
+        char text[8];
+
+        if (!s)
+                return;
+        (void)snprintf(text, sizeof(text), "n%u", name);
+        if (s->owner != i % USERS) {
+                assert_int_equal(wire_remove(&m->q->wire[1 + i], text), -EPERM);
+                return;
+        }
+        assert_int_equal(wire_remove(&m->q->wire[1 + i], text), 0);
+        m->by_name[name] = NULL;
+        s->named = false;
+        settle(s);
+}
+
+/* Each is refused exactly what the rules refuse it; what is taken back in steps is waited for. */
+static void test_model(void **state) {
+        struct model m = { .q = start(state,
+                                      ARGUMENTS("--max-segments", "14", "--user-segments", "6", "--max-bytes", "2M",
+                                                "--user-bytes", "900K", "--max-clients", "30", "--user-clients", "9",
+                                                "--user-handles", "5", "--log-level", "error")) };
+        struct random rnd = random_seeded("quotas");
+
+        (void)greet_as(m.q, &m.q->wire[0], 0);
+        for (unsigned step = 0; step < times(STEPS); step++) {
+                unsigned i = (unsigned)random_below(&rnd, CLIENTS), name = (unsigned)random_below(&rnd, NAMES);
+
+                if (!m.connected[i])
+                        model_connect(&m, i);
+                else if (random_below(&rnd, 6) == 0)
+                        model_leave(&m, i);
+                else if (random_below(&rnd, 2))
+                        model_create(&m, i, name, 1 + random_below(&rnd, random_below(&rnd, 4) ? 20000 : 250000));
+                else if (random_below(&rnd, 2))
+                        model_open(&m, i, name);
+                else
+                        model_remove(&m, i, name);
+        }
+        for (unsigned i = 0; i < CLIENTS; i++)
+                if (m.connected[i])
+                        model_leave(&m, i);
+        leave(&m.q->wire[0]);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void) {
@@ -531,6 +693,7 @@ int main(void) {
                 TEST(test_never_reads_notices),
                 TEST(test_never_reads_groups),
                 TEST(test_descriptors_under_way),
+                TEST(test_model),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
