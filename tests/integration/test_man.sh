@@ -15,6 +15,10 @@ command -v mandoc >/dev/null || {
 # Whether the pages that it refers to are installed is the machine's affair.
 said=$(mandoc -T lint -W style "$page" 2>&1 | grep -v 'mandoc.db\|: STYLE: referenced manual not found')
 [ -z "$said" ] || fail "$said"
+if command -v man >/dev/null; then
+        said=$(LC_ALL=C MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 "$page" 2>&1 >/dev/null)
+        [ -z "$said" ] || fail "$said"
+fi
 
 printed=$("$daemon" --help | sed -n 's/^  --\([a-z-]*\).*/\1/p' | sort)
 described=$(sed -n '/^\.Sh OPTIONS/,/^\.Sh CONF/s/^\.It Fl Fl \([a-z-]*\).*/\1/p' "$page" | sort)
