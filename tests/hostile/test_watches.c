@@ -121,6 +121,53 @@ static void test_a_writer_hangs_its_watch(void **state) {
         hang_a_watch(*state, UID_WRITER, hang_as_writer, PROTO_POLICY_BLOCK);
 }
 
+/* Hang the daemon's thread for this user, then come again and again with a descriptor, and go once it has been seen. */
+static void pile_up(struct stage *s, int fd) {
+        int watch = epoll_create1(EPOLL_CLOEXEC), file = fuse_file(&fuse);
+        static struct wire first, w[2];
+        uint64_t go;
+
+        CHILD_CHECK(watch >= 0 && file >= 0);
+        wire_open(&first, s->daemon);
+        send_open(&first, PROTO_ACCESS_READ, file);
+        CHILD_CHECK(child_hear(fd, &go));
+        wire_init(&w[0], -1);
+        wire_init(&w[1], -1);
+        for (int i = 0; i < 3000; i++) {
+                struct proto_hello hello = { .layout_version = LAYOUT_VERSION };
+                struct proto_open m = { .access = PROTO_ACCESS_READ, .name = STAGE_SEGMENT };
+                struct wire *new = &w[i % 2];
+
+                wire_init(new, wire_socket(fixture_socket(s->daemon)));
+                wire_header(new, &hello, PROTO_OP_HELLO, 0);
+                (void)packet_send(new->socket, &hello, sizeof(hello), NULL, 0);
+                (void)wire_receive(new);
+                wire_header(new, &m, PROTO_OP_OPEN, 1);
+                (void)packet_send(new->socket, &m, sizeof(m), &watch, 1);
+                wire_close(&w[1 - i % 2]);
+        }
+        (void)child_tell(fd, 0);
+        (void)pause();
+}
+
+/* Whatever waits for that thread counts for the user until it is closed. */
+static void test_a_user_who_hangs_his_thread(void **state) {
+        struct stage *s = *state;
+        struct child *c;
+
+        need_fuse();
+        make_segment(s, PROTO_POLICY_OVERWRITE);
+        c = stage_start(s, UID_READER, pile_up);
+        fuse_wait(&fuse);
+        (void)child_tell(c->fd, 0);
+        (void)child_expect(c);
+        stage_served(s, 10);
+        assert_in_range(fixture_fds(s->daemon), 1, 1500);
+        stage_act_as(s, UID_OTHER, visit);
+        fuse_stop(&fuse);
+        fuse.server.pid = 0;
+}
+
 /* The watch hangs before the daemon gets it. */
 static void open_with_a_hung_watch(struct stage *s, int fd) {
         int fds[2] = { epoll_create1(EPOLL_CLOEXEC), fuse_file(&fuse) };
@@ -351,6 +398,7 @@ int main(void) {
                 STAGE_TEST(test_a_watch_with_a_million_entries),
                 cmocka_unit_test_setup_teardown(test_a_readers_watch_and_the_writer, setup_fuse, teardown_fuse),
                 cmocka_unit_test_setup_teardown(test_a_watch_that_never_closes, setup_fuse, teardown_fuse),
+                cmocka_unit_test_setup_teardown(test_a_user_who_hangs_his_thread, setup_fuse, teardown_fuse),
                 cmocka_unit_test_setup_teardown(test_an_opening_that_hangs, setup_fuse, teardown_fuse),
                 cmocka_unit_test_setup_teardown(test_a_reader_hangs_its_watch, setup_fuse, teardown_fuse),
                 cmocka_unit_test_setup_teardown(test_a_writer_hangs_its_watch, setup_fuse, teardown_fuse),
