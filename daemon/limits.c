@@ -10,7 +10,7 @@
 #include "daemon/quota.h"
 
 #define START_RESERVE 64 /* descriptors that systemd needs for a start besides */
-#define FDS_CLIENT 6     /* its socket; of its handle: the watch, a description, a group's two, a room bell */
+#define FDS_HANDLE 5     /* its watch, its description, the two of a group, the room bell */
 #define FDS_RESERVE 256  /* listeners and the like; those of a reply on its way out */
 #define FDS_MAX (UINT64_C(1) << 30)
 
@@ -67,23 +67,28 @@ uint64_t limits_raise(void) {
         return limit.rlim_cur < FDS_MAX ? limit.rlim_cur : FDS_MAX;
 }
 
-void limits_fit(struct quota_limit *segments, struct quota_limit *clients, uint64_t fds) {
+void limits_fit(struct quota_limit *segments, struct quota_limit *clients, struct quota_limit *handles, uint64_t fds) {
         uint64_t room = fds - (fds / 4 < FDS_RESERVE ? fds / 4 : FDS_RESERVE);
-        uint64_t for_segments = segments->all < room ? segments->all : room;
-        uint64_t for_clients = clients->all < room / FDS_CLIENT ? clients->all * FDS_CLIENT : room;
+        uint64_t most = room / 4 * 3; /* the rest is for handles */
+        uint64_t for_segments = segments->all < most ? segments->all : most;
+        uint64_t for_clients = clients->all < most ? clients->all : most;
 
-        if (for_segments + for_clients <= room)
-                return;
-        if (for_segments <= room / 2) {
-                clients->all = (room - for_segments) / FDS_CLIENT;
-        } else if (for_clients <= room / 2) {
-                segments->all = room - for_clients;
-        } else {
-                segments->all = room / 2;
-                clients->all = room / 2 / FDS_CLIENT;
+        if (for_segments + for_clients > most) {
+                if (for_segments <= most / 2)
+                        for_clients = most - for_segments;
+                else if (for_clients <= most / 2)
+                        for_segments = most - for_clients;
+                else
+                        for_segments = for_clients = most / 2;
         }
-        log_event(LOG_NOTICE, LOG_EVENT_LIMIT,
-                  "the limit of descriptors is %" PRIu64 " (LimitNOFILE=, ulimit -n): it suffices for %" PRIu64
-                  " segments and %" PRIu64 " clients",
-                  fds, segments->all, clients->all);
+        if (for_segments < segments->all || for_clients < clients->all)
+                log_event(LOG_NOTICE, LOG_EVENT_LIMIT,
+                          "the limit of descriptors is %" PRIu64 " (LimitNOFILE=, ulimit -n): it suffices for %" PRIu64
+                          " segments and %" PRIu64 " clients",
+                          fds, for_segments, for_clients);
+        segments->all = for_segments;
+        clients->all = for_clients;
+        handles->all = (room - for_segments - for_clients) / FDS_HANDLE;
+        if (handles->all > for_clients)
+                handles->all = for_clients;
 }

@@ -24,9 +24,10 @@ uint64_t limits_raise(void);
  * limits_fit() - whoever is let in can also be served
  * @segments: of all users together
  * @clients:  the same
+ * @handles:  receives how many there may be: as many as clients, if the descriptors suffice for that
  * @fds:      the limit of descriptors
  *
  * Where the descriptors do not suffice for as many as there may be, there may be fewer; that is logged. So nobody can use
  * up the descriptors, as nobody can use up these. Half of them are safe from the other half.
  */
-void limits_fit(struct quota_limit *segments, struct quota_limit *clients, uint64_t fds);
+void limits_fit(struct quota_limit *segments, struct quota_limit *clients, struct quota_limit *handles, uint64_t fds);

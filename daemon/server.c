@@ -137,8 +137,8 @@ static void set_limits(struct server *server) {
                 .user = o->user_bytes,
         };
         limits[QUOTA_CLIENTS] = (struct quota_limit){ .all = o->max_clients, .user = o->user_clients };
-        limits_fit(&limits[QUOTA_SEGMENTS], &limits[QUOTA_CLIENTS], server->fds_max);
-        limits[QUOTA_HANDLES] = (struct quota_limit){ .all = limits[QUOTA_CLIENTS].all, .user = o->user_handles };
+        limits[QUOTA_HANDLES].user = o->user_handles;
+        limits_fit(&limits[QUOTA_SEGMENTS], &limits[QUOTA_CLIENTS], &limits[QUOTA_HANDLES], server->fds_max);
         limits[QUOTA_GROUPS] = limits[QUOTA_HANDLES];
         limits[QUOTA_WAITING].user = o->user_waiting;
         limits[QUOTA_FLIGHT].all = server->fds_max;

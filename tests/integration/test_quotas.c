@@ -466,7 +466,7 @@ static void use_up_descriptors(int fd, void *data) {
 
         (void)close(fd);
         CHILD_EQUAL(setrlimit(RLIMIT_NOFILE, &few), 0);
-        q = start(state, ARGUMENTS("--log-level", "error"));
+        q = start(state, ARGUMENTS("--log-level", "error", "--max-clients", "64", "--max-segments", "64"));
         observer = greet_as(q, &q->wire[0], BOB);
         readers = &q->wire[1];
         writers = &readers[n_groups];
