@@ -26,7 +26,7 @@
 #define WATCHED 0
 #endif
 
-static const uint64_t frames_wanted = WATCHED ? 20000 : 200000;
+static const uint64_t frames_wanted = WATCHED ? 20000 : 50000;
 
 struct shared {
         struct arena *arena;
