@@ -37,12 +37,15 @@ void stage_become(uid_t uid) {
 static void one_frame(struct shmd *conn, struct shmd_writer *w, struct shmd_reader *r, unsigned i) {
         struct shmd_frame f;
         void *data;
+        int events;
 
         EXPECT(conn, shmd_writer_begin(w, &data, NULL, SOON));
         memset(data, (int)i, 100);
         EXPECT(conn, shmd_writer_flush(w, 100, i));
-        while (!(shmd_reader_wait(r, SOON) & SHMD_EVENT_FRAME))
-                continue;
+        do
+                events = shmd_reader_wait(r, SOON);
+        while (events > 0 && !(events & SHMD_EVENT_FRAME));
+        EXPECT(conn, events);
         EXPECT(conn, shmd_reader_next(r, &f));
         CHILD_EQUAL(f.tag, i);
         CHILD_EQUAL(f.length, 100);
