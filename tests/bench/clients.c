@@ -78,7 +78,6 @@ static void open_house(struct house *h, unsigned n_idle) {
         const struct shmd_options options = { .slot_size = 64 };
 
         private_daemon_start(&h->daemon, 10, CLIENTS + 100);
-        /* NOLINTNEXTLINE(bugprone-sizeof-expression): of a pointer, rightly */
         h->idle = calloc(n_idle + 1, sizeof(*h->idle));
         if (!h->idle)
                 fail("no memory for %u connections", n_idle);

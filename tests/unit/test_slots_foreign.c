@@ -16,8 +16,9 @@ static int teardown(void **state) {
 
 /* Each of the groups 1 to 3 is a uid of its own that may hold @holds frames. */
 static struct arena *arena(void **state, uint32_t n_slots, bool block, uint32_t holds) {
-        struct arena *a = arena_free(*state);
+        struct arena *a;
 
+        *state = arena_free(*state);
         a = arena_new(64, n_slots, block);
         for (uint32_t i = 1; i < ARENA_GROUPS; i++)
                 arena_set_holds(a, i, i, holds);
