@@ -201,12 +201,19 @@ static void push_notices(struct connection *c) {
                 (void)put_off(c, r);
 }
 
+/* What a reply says is to be true after a restart as well. */
+static int send_reply(struct connection *c, const struct proto_header *reply, const int *fds, size_t n_fds) {
+        if (!store_is_settled(&c->server->estate.store))
+                return -ENOBUFS;
+        return connection_send(c, reply, fds, n_fds);
+}
+
 void connection_push(struct connection *c) {
         if (c->state == CONNECTION_DEAD || c->retrying || (c->reply && c->full))
                 return;
         if (c->reply) {
-                int r = connection_send(c, (const struct proto_header *)(const void *)c->reply->bytes, c->reply->fds,
-                                        c->reply->n_fds);
+                int r = send_reply(c, (const struct proto_header *)(const void *)c->reply->bytes, c->reply->fds,
+                                   c->reply->n_fds);
 
                 if (r) {
                         (void)put_off(c, r);
@@ -232,7 +239,7 @@ void connection_reply(struct connection *c, const struct proto_header *message, 
 
         if (c->state == CONNECTION_DEAD)
                 goto out;
-        r = c->full || c->retrying ? PACKET_E_AGAIN : connection_send(c, message, fds, n_fds);
+        r = c->full || c->retrying ? PACKET_E_AGAIN : send_reply(c, message, fds, n_fds);
         if (r == 0 || !put_off(c, r))
                 goto out;
         reply = malloc(sizeof(*reply) + message->size);

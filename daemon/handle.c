@@ -13,6 +13,8 @@
 #include <sys/syscall.h>
 
 #include "daemon/connection.h"
+#include "daemon/estate.h"
+#include "daemon/ghost.h"
 #include "daemon/group.h"
 #include "daemon/notice.h"
 #include "daemon/segment.h"
@@ -39,6 +41,19 @@ static void wake_writers(const struct segment *s) {
         /* Who is about to sleep on the value that there was must not. */
         atomic_fetch_add(&slots_header(&slots)->lock_wakes, 1);
         (void)syscall(SYS_futex, &slots_header(&slots)->lock_wakes, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+void handle_release_lock(struct segment *s) {
+        struct slots slots = segment_slots(s);
+        uint32_t owner = slots_lock_owner(atomic_load(&slots_header(&slots)->lock));
+        const struct handle *h;
+
+        TAILQ_FOREACH (h, &s->handles, link)
+                if (h->writer && h->id == owner)
+                        return;
+        if (owner != UINT32_MAX)
+                release_lock(s, owner);
+        wake_writers(s);
 }
 
 /* ---- reserving -------------------------------------------------------------------------------------------------- */
@@ -87,6 +102,7 @@ static int reserve_writer(struct handle *h) {
                 /* Our lock on the byte would make the one before us look alive. */
                 release_lock(s, i);
                 s->writer_ids[i / 64] |= UINT64_C(1) << i % 64;
+                estate_update_segment(s->estate, s);
                 h->id = i;
                 LIST_INSERT_HEAD(&s->writers, h, writers_link);
                 h->description = STEAL_FD(fd);
@@ -173,9 +189,9 @@ static int provide_group(struct group **out, const struct handle *h) {
         }
         if (!notice_may_add_group(s))
                 return HANDLE_E_UNREAD;
-        r = group_new(&g, user, index, is_binding(s, user->uid), account_of(s, user, old));
+        r = group_new(&g, s->estate, s->id, user, index, is_binding(s, user->uid), account_of(s, user, old));
         if (r)
-                return r < 0 ? r : HANDLE_E_GROUP_QUOTA;
+                return r < 0 || r == ESTATE_E_FULL ? r : HANDLE_E_GROUP_QUOTA;
         if (old) {
                 LIST_REMOVE(old, link);
                 group_free(old);
@@ -209,7 +225,7 @@ static int enter_group(struct handle *h, struct group *g) {
 
         /* Its holds would not be seen by a writer that has not heard of the group. */
         if (!notice_is_group_known(h->segment, g->index))
-                return HANDLE_E_UNREAD;
+                return ghosts_are_awaited(&h->server->ghosts) ? HANDLE_E_UNCLAIMED : HANDLE_E_UNREAD;
         /* With its locks taken by others a group is not made up for by another group: who holds them could use up the
          * groups of everybody. */
         r = group_reserve(g, &h->id, &h->description);
@@ -235,9 +251,16 @@ static int provide_room(struct handle *h) {
         struct segment *s = h->segment;
 
         if (s->room < 0) {
+                int r;
+
                 s->room = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
                 if (s->room < 0)
                         return -errno;
+                r = estate_keep_room(s->estate, s);
+                if (r) {
+                        fd_close(STEAL_FD(s->room));
+                        return r;
+                }
         }
         /* It is in the writers' watches, so closing it is for one of them. The owner need not suffer from another. */
         if (!s->room_user || (h->writer && h->user->uid != s->rule.uid)) {
@@ -281,7 +304,7 @@ int handle_new(struct handle **out, struct connection *connection, struct segmen
                 return r;
         if (segment->policy == PROTO_POLICY_BLOCK && (writer || h->group->binding)) {
                 r = provide_room(h);
-                if (r < 0)
+                if (r)
                         return r;
         }
         if (!writer)
@@ -312,6 +335,15 @@ static void leave(struct handle *h) {
         discard_empty(s);
 }
 
+static void abandon(struct handle *h) {
+        if (h->open)
+                TAILQ_REMOVE(&h->segment->handles, h, link);
+        if (h->writer)
+                LIST_REMOVE(h, writers_link);
+        if (h->group)
+                group_abandon(h->group);
+}
+
 struct handle *handle_free(struct handle *h) {
         struct segment *s;
         bool was_open;
@@ -321,7 +353,12 @@ struct handle *handle_free(struct handle *h) {
         s = h->segment;
         was_open = h->open;
         fd_close(h->description);
-        if (h->id != UINT32_MAX)
+        if (h->ghost)
+                ghost_forget(h);
+        /* At the end of this instance nothing is left: those who have it open go on. */
+        if (h->id != UINT32_MAX && s->estate->sealed)
+                abandon(h);
+        else if (h->id != UINT32_MAX)
                 leave(h);
         s->n_handles--;
         if (was_open && h->writer) {
@@ -330,12 +367,14 @@ struct handle *handle_free(struct handle *h) {
         } else if (was_open) {
                 s->users.readers--;
         }
+        if (h->writer && !s->estate->sealed)
+                estate_update_segment(s->estate, s);
         if (s->n_handles == 0) {
                 notice_forget(s);
                 segment_rest(s);
-                if (s->flags & PROTO_SEGMENT_EPHEMERAL && s->used && s->state == SEGMENT_READY)
+                if (s->flags & PROTO_SEGMENT_EPHEMERAL && s->used && s->state == SEGMENT_READY && !s->estate->sealed)
                         server_remove_segment(h->server, s, NULL, "its last user has closed it");
-        } else if (was_open) {
+        } else if (was_open && !s->estate->sealed) {
                 notice_change(h->server, s, h->writer);
         }
         segment_unref(s);
@@ -445,6 +484,7 @@ static int pack_writer(struct parcel *p, struct handle *h, struct proto_opened *
 static void enter(struct handle *h) {
         struct segment *s = h->segment;
         struct slots slots = segment_slots(s);
+        bool recorded = !s->used || (h->writer && s->users.writers == 0);
 
         if (h->writer) {
                 s->users.arrivals += s->users.writers == 0;
@@ -459,6 +499,8 @@ static void enter(struct handle *h) {
         TAILQ_INSERT_TAIL(&s->handles, h, link);
         h->open = true;
         s->used = true;
+        if (recorded)
+                estate_update_segment(s->estate, s);
         notice_change(h->server, s, h->writer);
         h->version = s->version; /* the reply says it all */
 }
@@ -485,6 +527,8 @@ int handle_open(struct handle *h, struct proto_opened *reply, int *fds, size_t *
         reply->uid = s->rule.uid;
         reply->gid = s->rule.gid;
         reply->entry = h->id;
+        reply->group = h->group ? h->group->index : 0;
+        reply->unannounced = atomic_load(&slots_header(&slots)->unannounced);
         reply->binding = !h->writer && h->group->binding;
         reply->foreign_holds = s->foreign_holds;
         reply->epoch = atomic_load(&slots_header(&slots)->epoch);

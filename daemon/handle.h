@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "daemon/quota.h"
+#include "daemon/tree.h"
 #include "daemon/worker.h"
 #include "proto/message.h"
 
@@ -25,11 +26,13 @@ struct handle {
         TAILQ_ENTRY(handle) link;        /* the segment's, once open */
         LIST_ENTRY(handle) writers_link; /* a writer's, once it has an id */
         struct server *server;
-        struct connection *connection; /* borrowed; NULL: it has gone while this was being opened */
+        struct connection *connection; /* borrowed; NULL: it has gone while this was being opened, or a ghost */
         struct segment *segment;       /* a reference */
         struct group *group;           /* a reader's */
-        struct user *user;             /* a reference */
+        struct user *user;             /* a reference; NULL: a ghost */
         struct quota_charge charge;
+        RB_ENTRY(handle) ghost_link; /* the ghosts' */
+        bool ghost;                  /* open since before the restart, and not claimed yet: there is no connection */
         bool writer;
         bool ordered;
         bool open;
@@ -53,6 +56,7 @@ enum {
         HANDLE_E_QUOTA,       /* the user has as many as it may have */
         HANDLE_E_GROUP_QUOTA, /* of reader groups, likewise */
         HANDLE_E_SHARE,       /* more writers or reader groups than it would leave to the others at this segment */
+        HANDLE_E_UNCLAIMED,   /* a writer has not come back yet since the restart: ask again */
 };
 
 /* Descriptors that the reply to an open has, at most, as things are. */
@@ -67,10 +71,13 @@ size_t handle_fds(const struct segment *segment, bool writer);
  *
  * A new reader group is announced to the writers.
  *
- * Return: 0, HANDLE_E_*, or a negative errno.
+ * Return: 0, HANDLE_E_*, ESTATE_E_FULL, or a negative errno.
  */
 int handle_new(struct handle **out, struct connection *connection, struct segment *segment,
                const struct proto_open *request);
+
+/* If the writers' lock is that of one that is none of @segment's handles, what that one was writing is given up. */
+void handle_release_lock(struct segment *segment);
 
 /* Close it, open or not; not between handle_start() and done(). NULL is fine; returns NULL. */
 struct handle *handle_free(struct handle *h);

@@ -14,6 +14,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "daemon/connection.h"
+#include "daemon/inheritance.h"
 #include "daemon/log.h"
 #include "daemon/options.h"
 #include "daemon/server.h"
@@ -248,40 +249,55 @@ static int own_socket(struct listeners *l, const char *path) {
 
 /* ---- sockets of systemd's --------------------------------------------------------------------------------------- */
 
-/* Return: how many there are, or a negative errno. */
-static int passed_sockets(struct listeners *l) {
-        int n = sd_listen_fds(1);
+static int take_socket(struct listeners *l, int fd) {
+        int flags;
 
-        if (n <= 0)
-                return n;
-        for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + n; fd++) {
-                int flags;
-
-                if (l->n == LISTENERS_MAX || sd_is_socket_unix(fd, SOCK_SEQPACKET, 1, NULL, 0) <= 0) {
-                        log_event(LOG_ERR, LOG_EVENT_START_FAILED,
-                                  "descriptor %d that was passed is not a listening Unix socket of sequenced packets "
-                                  "(ListenSequentialPacket=), or one too many",
-                                  fd);
-                        return -EINVAL;
-                }
-                flags = fcntl(fd, F_GETFL);
-                if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-                        return -errno;
-                l->sockets[l->n++] = fd;
+        if (l->n == LISTENERS_MAX || sd_is_socket_unix(fd, SOCK_SEQPACKET, 1, NULL, 0) <= 0) {
+                log_event(LOG_ERR, LOG_EVENT_START_FAILED,
+                          "descriptor %d that was passed is neither a listening Unix socket of sequenced packets "
+                          "(ListenSequentialPacket=) nor one that was kept, or one too many",
+                          fd);
+                return -EINVAL;
         }
-        return n;
+        flags = fcntl(fd, F_GETFL);
+        if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+                return -errno;
+        l->sockets[l->n++] = fd;
+        return 0;
+}
+
+static void free_names(char ***names) {
+        for (char **name = *names; name && *name; name++)
+                free(*name);
+        free(*names);
+}
+
+/* Return: 0 or a negative errno. */
+static int take_passed(struct listeners *l, struct inheritance *in) {
+        CLEANUP(free_names) char **names = NULL;
+        int n = sd_listen_fds_with_names(1, &names);
+        int result = n < 0 ? n : 0;
+
+        for (int i = 0; i < n; i++) {
+                int fd = SD_LISTEN_FDS_START + i;
+                int r = inheritance_is_name(names[i]) ? inheritance_add(in, names[i], fd) : take_socket(l, fd);
+
+                if (result == 0)
+                        result = r;
+        }
+        return result;
 }
 
 /* ---- beginning and end ------------------------------------------------------------------------------------------ */
 
-int listeners_init(struct server *server, const char *path) {
+int listeners_init(struct server *server, const char *path, struct inheritance *in) {
         struct listeners *l = &server->listeners;
         int r;
 
         *l = (struct listeners){ .lock = -1, .reserve = open("/dev/null", O_RDONLY | O_CLOEXEC) };
         (void)evtimer_assign(&l->pause, server->base, on_pause_end, server);
-        r = passed_sockets(l);
-        if (r == 0)
+        r = take_passed(l, in);
+        if (r == 0 && l->n == 0)
                 r = own_socket(l, path);
         for (size_t i = 0; i < l->n; i++)
                 (void)event_assign(&l->events[i], server->base, l->sockets[i], EV_READ | EV_PERSIST, on_client, server);

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+struct inheritance;
 struct server;
 
 #define LISTENERS_MAX 8
@@ -36,12 +37,13 @@ struct listeners {
  * listeners_init() - listen
  * @server: its listeners
  * @path:   of the socket; ignored where systemd has passed sockets
+ * @in:     receives what else systemd has passed
  *
  * What went wrong is logged.
  *
  * Return: 0 or a negative errno.
  */
-int listeners_init(struct server *server, const char *path);
+int listeners_init(struct server *server, const char *path, struct inheritance *in);
 
 /* Also after a failure. Removes what was made. */
 void listeners_deinit(struct server *server);

@@ -112,6 +112,8 @@ static void tell(struct server *server, struct segment *s, bool late) {
         struct handle *h;
 
         TAILQ_FOREACH (h, &s->handles, link) {
+                if (h->ghost)
+                        continue; /* it is told all when it is claimed */
                 if (h->writer || late || h->version < s->version_read)
                         connection_push(h->connection);
                 else
@@ -181,7 +183,7 @@ bool notice_may_add_group(struct segment *s) {
         TAILQ_FOREACH (h, &s->handles, link) {
                 int unread = 0;
 
-                if (!h->writer)
+                if (!h->writer || h->ghost)
                         continue;
                 if (h->groups_unread && ioctl(h->connection->socket, SIOCOUTQ, &unread) == 0 && unread == 0)
                         h->groups_unread = 0;
@@ -200,16 +202,24 @@ void notice_group(struct segment *s, uint32_t index) {
                 if (!h->writer)
                         continue;
                 h->groups |= UINT64_C(1) << index;
-                connection_push(h->connection);
+                if (!h->ghost)
+                        connection_push(h->connection);
         }
         segment_raise_epoch(s);
 }
 
-bool notice_is_group_known(const struct segment *s, uint32_t index) {
+bool notice_is_group_known(struct segment *s, uint32_t index) {
         const struct handle *h;
+        bool unannounced = false;
 
-        TAILQ_FOREACH (h, &s->handles, link)
-                if (h->groups >> index & 1 && h->connection->state != CONNECTION_DEAD)
+        TAILQ_FOREACH (h, &s->handles, link) {
+                if (!(h->groups >> index & 1))
+                        continue;
+                if (h->ghost ? ghosts_are_awaited(&h->server->ghosts) : h->connection->state != CONNECTION_DEAD)
                         return false;
+                unannounced |= h->ghost;
+        }
+        if (unannounced)
+                segment_raise_unannounced(s);
         return true;
 }

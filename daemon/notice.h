@@ -41,8 +41,9 @@ void notice_flush(struct server *server);
 /* Tell every writer about the group with that index, before anybody enters it. */
 void notice_group(struct segment *s, uint32_t index);
 
-/* Has every writer been sent it? */
-bool notice_is_group_known(const struct segment *s, uint32_t index);
+/* Has every writer been sent it? One that has not come back for long since a restart is told by the data header that
+ * there is something to be told. */
+bool notice_is_group_known(struct segment *s, uint32_t index);
 
 /* Has every writer read what it was told about groups before, or nearly? */
 bool notice_may_add_group(struct segment *s);

@@ -111,6 +111,13 @@ int quota_charge(struct quota_charge *charge, struct quota_account *account, enu
         return 0;
 }
 
+void quota_charge_anyhow(struct quota_charge *charge, struct quota_account *account, enum quota_resource resource,
+                         uint64_t amount) {
+        assert(!charge->account);
+        charge->resource = resource;
+        add(charge, account, amount);
+}
+
 static void take_off(struct quota_charge *charge, uint64_t amount) {
         struct quota_account *account = charge->account;
         enum quota_resource resource = charge->resource;

@@ -101,6 +101,10 @@ int quota_check(const struct quota_account *account, enum quota_resource resourc
 int quota_charge(struct quota_charge *charge, struct quota_account *account, enum quota_resource resource,
                  uint64_t amount);
 
+/* The same for what there was before, whether it fits or not. */
+void quota_charge_anyhow(struct quota_charge *charge, struct quota_account *account, enum quota_resource resource,
+                         uint64_t amount);
+
 /* Less than all of it is needed no longer. */
 void quota_reduce(struct quota_charge *charge, uint64_t amount);
 

@@ -14,7 +14,7 @@ TREE_GENERATE(segment_tree, segment, by_name, compare_segments)
 TREE_GENERATE(waiter_tree, waiter, link, compare_waiters)
 
 void registry_init(struct registry *r) {
-        *r = (struct registry){ .next_turn = 1, .next_id = 1 };
+        *r = (struct registry){ .next_turn = 1 };
         RB_INIT(&r->segments);
         RB_INIT(&r->waiters);
 }

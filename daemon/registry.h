@@ -26,7 +26,6 @@ struct registry {
         struct segment_tree segments;
         struct waiter_tree waiters;
         uint64_t next_turn;
-        uint64_t next_id;
 };
 
 void registry_init(struct registry *r);

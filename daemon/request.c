@@ -73,6 +73,19 @@ void request_fail_system(struct request *r, int error, const char *what) {
         request_fail(r, error, "the daemon cannot %s: %s", what, strerror(-error));
 }
 
+/* What would not survive a restart is not made. */
+void request_fail_full(struct request *r) {
+        const struct store *store = &r->connection->server->estate.store;
+
+        if (store_is_there(store))
+                request_fail(r, -ENOSPC,
+                             "the service manager keeps %zu descriptors for the daemon, as many as it may "
+                             "(FileDescriptorStoreMax=): one more would not survive a restart",
+                             store->n);
+        else
+                request_fail(r, -ENOSPC, "the daemon's record has no room for another one");
+}
+
 bool request_fail_name(struct request *r, const char *name) {
         char text[PROTO_TEXT_SIZE];
 
@@ -173,7 +186,7 @@ static void request_hello(struct request *r) {
 static void (*const handlers[PROTO_OP_REQUESTS])(struct request *r) = {
         [PROTO_OP_HELLO] = request_hello, [PROTO_OP_CREATE] = request_create, [PROTO_OP_OPEN] = request_open,
         [PROTO_OP_STAT] = request_stat,   [PROTO_OP_LIST] = request_list,     [PROTO_OP_REMOVE] = request_remove,
-        [PROTO_OP_CHMOD] = request_chmod, [PROTO_OP_CHOWN] = request_chown,
+        [PROTO_OP_CHMOD] = request_chmod, [PROTO_OP_CHOWN] = request_chown,   [PROTO_OP_CLAIM] = request_claim,
 };
 
 void request_run(struct request *r) {
@@ -219,7 +232,7 @@ void request_receive(struct connection *c, struct packet *packet) {
                                                                 : "a second hello came");
                 return;
         }
-        if (r->watch >= 0 && header.op != PROTO_OP_OPEN) {
+        if (r->watch >= 0 && header.op != PROTO_OP_OPEN && header.op != PROTO_OP_CLAIM) {
                 connection_violation(c, &header, -EPROTO, "a descriptor came with a request that takes none");
                 return;
         }
@@ -237,5 +250,7 @@ void request_receive(struct connection *c, struct packet *packet) {
 void request_abandon(struct request *r) {
         if (r->creation)
                 request_abandon_creation(r->creation);
+        if (r->claim)
+                request_abandon_claim(r->claim);
         request_free(r);
 }

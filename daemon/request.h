@@ -13,6 +13,7 @@
 #include "daemon/registry.h"
 #include "proto/message.h"
 
+struct claim;
 struct connection;
 struct creation;
 struct packet;
@@ -24,12 +25,12 @@ struct request {
         struct connection *connection;
         struct waiter waiter;
         TAILQ_ENTRY(request) queue_link;
-        struct request_queue
-                *queue; /* of those to be run again in the next turn, or when something has left; or NULL */
-        struct quota_charge waiting;   /* once it had to wait */
-        struct creation *creation;     /* borrowed: allocates memory for it */
+        struct request_queue *queue; /* of those to be run again in the next turn, or when something happens; or NULL */
+        struct quota_charge waiting; /* once it had to wait */
+        struct creation *creation;   /* borrowed: allocates memory for it */
+        struct claim *claim;         /* borrowed: looks at its proof */
         struct proto_list_reply *list; /* so far */
-        int watch;                     /* the descriptor that came with it */
+        int watch;                     /* the descriptor that came with it: to open, a watch; to claim, a proof */
         union proto_any message;
 };
 

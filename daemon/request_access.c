@@ -54,6 +54,7 @@ static void change(struct request *r, struct segment *s, struct access_rule rule
                   rule.uid, rule.gid, rule.mode, s->rule.uid, s->rule.gid, s->rule.mode,
                   connection_name(c, text, sizeof(text)));
         s->rule = rule;
+        estate_update_segment(s->estate, s);
         request_finish(r, &reply, sizeof(reply));
 }
 

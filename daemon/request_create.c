@@ -245,6 +245,8 @@ static void fail_new(struct request *r, uint64_t bytes, int result) {
 
         if (result == QUOTA_E_SOON)
                 request_starve(r);
+        else if (result == ESTATE_E_FULL)
+                request_fail_full(r);
         else if (result < 0)
                 request_fail_system(r, result, what);
         else if (quota_check(request_account(r), QUOTA_SEGMENTS, 1))
@@ -258,7 +260,6 @@ static void create_new(struct request *r) {
         const uint32_t n_slots = m->n_slots ? m->n_slots : PROTO_SLOTS_DEFAULT;
         struct connection *c = r->connection;
         struct server *server = c->server;
-        struct registry *registry = &server->registry;
         const struct segment_parameters p = {
                 .name = m->name,
                 .type = m->type,
@@ -283,13 +284,12 @@ static void create_new(struct request *r) {
                              p.name, geometry.file_size, server->options->max_segment_bytes);
                 return;
         }
-        result = segment_new(&s, &p, &geometry, registry->next_id, request_account(r), &server->worker);
+        result = segment_new(&s, &p, &geometry, request_account(r), &server->hosts);
         if (result) {
                 fail_new(r, geometry.file_size, result);
                 return;
         }
-        registry->next_id++;
-        registry_add(registry, s);
+        registry_add(&server->registry, s);
         allocate(r, s);
 }
 

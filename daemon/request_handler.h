@@ -27,6 +27,9 @@ void request_fail(struct request *r, int error, const char *format, ...) __attri
 /* An error of the system that has no sentence of its own. */
 void request_fail_system(struct request *r, int error, const char *what);
 
+/* What it would make does not fit into the estate. */
+void request_fail_full(struct request *r);
+
 /* Return: true if it is no name, and the request has been answered. */
 bool request_fail_name(struct request *r, const char *name);
 
@@ -67,6 +70,9 @@ gid_t request_admins(const struct request *r);
 /* The client that an allocation is for is gone: it goes on only if somebody else waits for the name. */
 void request_abandon_creation(struct creation *creation);
 
+/* The client whose proof is being looked at is gone. */
+void request_abandon_claim(struct claim *claim);
+
 /* ---- handlers --------------------------------------------------------------------------------------------------- */
 
 void request_create(struct request *r);
@@ -76,3 +82,4 @@ void request_list(struct request *r);
 void request_remove(struct request *r);
 void request_chmod(struct request *r);
 void request_chown(struct request *r);
+void request_claim(struct request *r);

@@ -84,6 +84,13 @@ static void open_segment(struct request *r, struct segment *s) {
                 request_fail(r, -EBUSY, "a writer of %s does not read what it is told about new readers: try again",
                              s->name);
                 return;
+        case HANDLE_E_UNCLAIMED:
+                server_park(c->server, r);
+                connection_update(c);
+                return;
+        case ESTATE_E_FULL:
+                request_fail_full(r);
+                return;
         case HANDLE_E_LOCKED:
                 if (r->message.open.access == PROTO_ACCESS_WRITE)
                         request_fail(r, -EBUSY, "a writer holds the locks of all other writers at %s", s->name);

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "daemon/allocation.h"
+#include "daemon/estate.h"
 #include "daemon/group.h"
 #include "daemon/user.h"
 #include "proto/message.h"
@@ -22,10 +23,12 @@
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
 
-int segment_geometry(struct geometry *out, const struct segment_parameters *p) {
-        uint64_t page = p->flags & PROTO_SEGMENT_HUGE ? GEOMETRY_HUGE_PAGE : (uint64_t)sysconf(_SC_PAGESIZE);
+static uint64_t page_size(uint32_t flags) {
+        return flags & PROTO_SEGMENT_HUGE ? GEOMETRY_HUGE_PAGE : (uint64_t)sysconf(_SC_PAGESIZE);
+}
 
-        return geometry_init(out, p->slot_size, p->n_slots, page);
+int segment_geometry(struct geometry *out, const struct segment_parameters *p) {
+        return geometry_init(out, p->slot_size, p->n_slots, page_size(p->flags));
 }
 
 int segment_memfd(const char *name, uint64_t size, unsigned flags) {
@@ -82,6 +85,12 @@ int segment_lock_byte(int fd, uint32_t id) {
         return errno == EACCES ? -EAGAIN : -errno;
 }
 
+bool segment_is_locked(int fd, uint32_t id) {
+        struct flock lock = lock_of(F_WRLCK, id);
+
+        return fcntl(fd, F_OFD_GETLK, &lock) < 0 || lock.l_type != F_UNLCK;
+}
+
 static uint64_t now(void) {
         struct timespec t;
 
@@ -89,31 +98,29 @@ static uint64_t now(void) {
         return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-int segment_new(struct segment **out, const struct segment_parameters *p, const struct geometry *geometry, uint64_t id,
-                struct quota_account *account, struct worker *worker) {
-        CLEANUP(segment_unrefp) struct segment *s = NULL;
+static struct segment *make(const struct segment_parameters *p, const struct geometry *geometry,
+                            const struct segment_hosts *hosts) {
         size_t name_size = strlen(p->name) + 1;
         size_t type_size = strlen(p->type) + 1;
-        unsigned huge = p->flags & PROTO_SEGMENT_HUGE ? MFD_HUGETLB | MFD_HUGE_2MB : 0;
-        int r;
+        struct segment *s = malloc(sizeof(*s) + name_size + type_size);
 
-        s = malloc(sizeof(*s) + name_size + type_size);
         if (!s)
-                return -ENOMEM;
+                return NULL;
         *s = (struct segment){
                 .state = SEGMENT_CREATING,
                 .n_refs = 1,
-                .id = id,
-                .created = now(),
                 .rule = p->rule,
                 .policy = p->policy,
                 .flags = p->flags,
                 .foreign_holds = p->foreign_holds,
-                .page_size = huge ? (uint32_t)GEOMETRY_HUGE_PAGE : (uint32_t)sysconf(_SC_PAGESIZE),
+                .page_size = (uint32_t)page_size(p->flags),
                 .fd = -1,
+                .life = -1,
                 .room = -1,
+                .place = RECORD_NONE,
                 .geometry = *geometry,
-                .worker = worker,
+                .estate = hosts->estate,
+                .worker = hosts->worker,
                 .version = 1,
                 .version_read = 1,
                 .type = s->name + name_size,
@@ -124,20 +131,68 @@ int segment_new(struct segment **out, const struct segment_parameters *p, const 
         memcpy(s->name, p->name, name_size);
         memcpy(s->type, p->type, type_size);
         s->writer_ids[LAYOUT_WRITER_DAEMON / 64] |= UINT64_C(1) << LAYOUT_WRITER_DAEMON % 64;
+        return s;
+}
 
+int segment_new(struct segment **out, const struct segment_parameters *p, const struct geometry *geometry,
+                struct quota_account *account, const struct segment_hosts *hosts) {
+        CLEANUP(segment_unrefp) struct segment *s = make(p, geometry, hosts);
+        int r;
+
+        if (!s)
+                return -ENOMEM;
         r = quota_charge(&s->charges[0], account, QUOTA_SEGMENTS, 1);
         if (r == 0)
                 r = quota_charge(&s->charges[1], account, QUOTA_BYTES, geometry->file_size);
+        if (r == 0)
+                r = estate_reserve_segment(s->estate, s);
         if (r)
                 return r;
-        r = segment_memfd(p->name, geometry->file_size, huge);
+        r = segment_memfd(p->name, geometry->file_size, p->flags & PROTO_SEGMENT_HUGE ? MFD_HUGETLB | MFD_HUGE_2MB : 0);
         if (r < 0)
                 return r;
         s->fd = r;
-        /* Our own sign of life, as every writer has one: nobody inherits the lock from us while we tidy up. */
-        r = segment_lock_byte(s->fd, LAYOUT_WRITER_DAEMON);
-        if (r < 0)
-                return r;
+        s->id = estate_number(s->estate);
+        s->created = now();
+        *out = STEAL_PTR(s);
+        return 0;
+}
+
+/* What is asked for of a segment that nobody has open, without mapping it. */
+static void look(struct segment *s) {
+        struct layout_header header;
+        struct layout_slot slot;
+        uint64_t word;
+
+        if (pread(s->fd, &header, sizeof(header), 0) != (ssize_t)sizeof(header))
+                return;
+        word = atomic_load(&header.head);
+        s->rest_sequence = slots_word_sequence(word);
+        if (word && slots_word_slot(word) < s->geometry.n_slots &&
+            pread(s->fd, &slot, sizeof(slot),
+                  (off_t)(s->geometry.slot_offset + slots_word_slot(word) * sizeof(slot))) == (ssize_t)sizeof(slot))
+                s->rest_timestamp = atomic_load(&slot.timestamp);
+}
+
+int segment_restore(struct segment **out, const struct segment_parameters *p, const struct geometry *geometry,
+                    uint64_t id, uint64_t created, int fd, struct quota_account *account,
+                    const struct segment_hosts *hosts) {
+        CLEANUP(fd_closep) int own = fd;
+        CLEANUP(segment_unrefp) struct segment *s = make(p, geometry, hosts);
+
+        if (!s)
+                return -ENOMEM;
+        quota_charge_anyhow(&s->charges[0], account, QUOTA_SEGMENTS, 1);
+        quota_charge_anyhow(&s->charges[1], account, QUOTA_BYTES, geometry->file_size);
+        s->id = id;
+        s->created = created;
+        s->fd = STEAL_FD(own);
+        s->kept = true;
+        s->place = record_take(&s->estate->record, RECORD_SEGMENT);
+        if (s->place == RECORD_NONE)
+                return ESTATE_E_FULL;
+        s->state = SEGMENT_READY;
+        look(s);
         *out = STEAL_PTR(s);
         return 0;
 }
@@ -151,6 +206,7 @@ struct segment *segment_unref(struct segment *s) {
         if (!s || --s->n_refs > 0)
                 return NULL;
         assert(s->n_handles == 0 && LIST_EMPTY(&s->groups) && !s->changed && !s->mapping.base);
+        estate_drop_segment(s->estate, s);
         if (s->fd >= 0 && !s->charges[0].account->quotas->ending) {
                 allocation_release(s->fd, s->geometry.file_size, s->worker, s->charges);
         } else {
@@ -170,7 +226,31 @@ uint64_t segment_allocation(const struct segment *s) {
         return s->flags & PROTO_SEGMENT_SPARSE ? metadata_size(s) : s->geometry.file_size;
 }
 
-int segment_map(struct segment *s) { return s->mapping.base ? 0 : mapping_init(&s->mapping, s->fd, metadata_size(s)); }
+/* Our own sign of life, as every writer has one: nobody takes the lock over from us while we tidy up. Not on the
+ * description that the next instance gets, which outlives us. A writer that has the byte only makes us look alive when
+ * we are not. */
+static int show_life(struct segment *s) {
+        int r = segment_describe(s->fd, O_RDWR);
+
+        if (r < 0)
+                return r;
+        s->life = r;
+        r = segment_lock_byte(s->life, LAYOUT_WRITER_DAEMON);
+        return r == -EAGAIN ? 0 : r;
+}
+
+int segment_map(struct segment *s) {
+        int r;
+
+        if (s->mapping.base)
+                return 0;
+        r = show_life(s);
+        if (r == 0)
+                r = mapping_init(&s->mapping, s->fd, metadata_size(s));
+        if (r < 0)
+                fd_close(STEAL_FD(s->life));
+        return r;
+}
 
 struct slots segment_slots(const struct segment *s) {
         return (struct slots){ .geometry = s->geometry, .base = s->mapping.base };
@@ -178,7 +258,7 @@ struct slots segment_slots(const struct segment *s) {
 
 int segment_finish(struct segment *s) {
         struct slots slots;
-        int r = segment_map(s);
+        int r = mapping_init(&s->mapping, s->fd, metadata_size(s));
 
         if (r < 0)
                 return r;
@@ -186,6 +266,7 @@ int segment_finish(struct segment *s) {
         slots_init(&slots);
         mapping_deinit(&s->mapping);
         s->state = SEGMENT_READY;
+        estate_keep_segment(s->estate, s);
         return 0;
 }
 
@@ -198,13 +279,17 @@ void segment_rest(struct segment *s) {
                 group_free(g);
         }
         s->group_indices = 0;
+        if (s->room >= 0)
+                estate_drop_room(s->estate, s);
         if (s->room_user)
                 user_close(s->room_user, STEAL_FD(s->room));
         s->room_user = user_unref(s->room_user);
+        fd_close(STEAL_FD(s->room)); /* nobody has used it since a restart */
         /* What is asked for later is known now: nobody has it open. To map it for each look would cost an interrupt on
          * every core that one of our threads was on. */
         segment_newest(s, &s->rest_sequence, &s->rest_timestamp);
         mapping_deinit(&s->mapping);
+        fd_close(STEAL_FD(s->life));
 }
 
 void segment_raise_epoch(struct segment *s) {
@@ -212,6 +297,20 @@ void segment_raise_epoch(struct segment *s) {
 
         if (slots.base)
                 atomic_fetch_add(&slots_header(&slots)->epoch, 1);
+}
+
+void segment_raise_unannounced(struct segment *s) {
+        struct slots slots = segment_slots(s);
+
+        if (slots.base)
+                atomic_fetch_add(&slots_header(&slots)->unannounced, 1);
+}
+
+bool segment_is_being_written(const struct segment *s) {
+        uint32_t lock;
+
+        return pread(s->fd, &lock, sizeof(lock), offsetof(struct layout_header, lock)) == (ssize_t)sizeof(lock) &&
+               slots_lock_owner(lock) != UINT32_MAX;
 }
 
 void segment_newest(const struct segment *s, uint64_t *sequence, uint64_t *timestamp) {

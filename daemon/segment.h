@@ -23,6 +23,7 @@
 #include "proto/slots.h"
 
 struct connection;
+struct estate;
 struct group;
 struct handle;
 struct user;
@@ -61,12 +62,17 @@ struct segment {
         uint32_t foreign_holds; /* frames that the readers of each other uid may hold */
         uint32_t page_size;
         int fd;
+        int life;               /* while there are handles: a description with the lock that shows that we live */
         int room;               /* block: the room bell, once somebody needs it */
         struct user *room_user; /* a reference: on whose thread it is closed, see group.h */
+        uint32_t place;         /* in the estate's record */
+        bool kept;
+        uint64_t inode;
         struct geometry geometry;
         uint64_t rest_sequence; /* of the newest frame, while nobody has it open */
         uint64_t rest_timestamp;
         struct mapping mapping;
+        struct estate *estate;                           /* borrowed; keeps it over a restart */
         struct worker *worker;                           /* borrowed; takes the memory back */
         struct quota_charge charges[ALLOCATION_CHARGES]; /* the owner's: itself, its bytes */
         TAILQ_HEAD(, handle) handles;                    /* that are open */
@@ -97,19 +103,41 @@ struct segment_parameters {
 /* Layout of a segment with these parameters. Return: 0 or GEOMETRY_E_*. */
 int segment_geometry(struct geometry *out, const struct segment_parameters *p);
 
+/* Whom a segment lives off. All borrowed. */
+struct segment_hosts {
+        struct estate *estate; /* keeps it over a restart */
+        struct worker *worker; /* takes the memory back in the end */
+};
+
 /**
  * segment_new() - a segment without memory: SEGMENT_CREATING
  * @out:      receives it, and one reference
  * @p:        checked
  * @geometry: of these parameters
- * @id:       never used before
  * @account:  its owner's, who pays until the last reference is gone and the memory is free
- * @worker:   takes the memory back then
+ * @hosts:    see above
  *
- * Return: 0; QUOTA_E_*: another segment, or so many bytes more, are refused; or a negative errno.
+ * Return: 0; QUOTA_E_*: another segment, or so many bytes more, are refused; ESTATE_E_FULL; or a negative errno.
  */
-int segment_new(struct segment **out, const struct segment_parameters *p, const struct geometry *geometry, uint64_t id,
-                struct quota_account *account, struct worker *worker);
+int segment_new(struct segment **out, const struct segment_parameters *p, const struct geometry *geometry,
+                struct quota_account *account, const struct segment_hosts *hosts);
+
+/**
+ * segment_restore() - a segment of the instance before: SEGMENT_READY
+ * @out:      receives it, and one reference
+ * @p:        as it was made
+ * @geometry: of these parameters
+ * @id:       as it was
+ * @created:  likewise
+ * @fd:       its memory; consumed, also on failure
+ * @account:  its owner's, who pays whether it fits or not
+ * @hosts:    see above
+ *
+ * Return: 0, ESTATE_E_FULL, or a negative errno.
+ */
+int segment_restore(struct segment **out, const struct segment_parameters *p, const struct geometry *geometry,
+                    uint64_t id, uint64_t created, int fd, struct quota_account *account,
+                    const struct segment_hosts *hosts);
 
 struct segment *segment_ref(struct segment *s);
 
@@ -152,6 +180,15 @@ int segment_describe(int fd, int flags);
 
 /* A sealed memfd of that size that only the daemon's uid and root can open anew. Return: the descriptor or -errno. */
 int segment_memfd(const char *name, uint64_t size, unsigned flags);
+
+/* Does somebody else hold the lock on that byte? */
+bool segment_is_locked(int fd, uint32_t id);
+
+/* Is the writers' lock taken, as the memory says of one that is not mapped? */
+bool segment_is_being_written(const struct segment *s);
+
+/* Some readers come in of whom not every writer has been told: say so, before the epoch is raised for them. */
+void segment_raise_unannounced(struct segment *s);
 
 /* Lock the byte that shows that the holder of this description lives. Return: 0; -EAGAIN: another one who may write has
  * it; -errno. */

@@ -10,11 +10,13 @@
 #include <unistd.h>
 
 #include "daemon/connection.h"
+#include "daemon/inheritance.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/mapping.h"
 #include "daemon/memory.h"
 #include "daemon/options.h"
+#include "daemon/restore.h"
 #include "proto/cleanup.h"
 
 #define DRAIN_MS 5000 /* without any job ending, at the end */
@@ -63,6 +65,22 @@ void server_defer(struct server *server) {
                 (void)event_add(&server->deferred, &now);
 }
 
+void server_park(struct server *server, struct request *r) {
+        r->queue = &server->parked;
+        TAILQ_INSERT_TAIL(&server->parked, r, queue_link);
+}
+
+void server_unpark(struct server *server) {
+        struct request *r;
+
+        while ((r = TAILQ_FIRST(&server->parked))) {
+                TAILQ_REMOVE(&server->parked, r, queue_link);
+                r->queue = &server->woken;
+                TAILQ_INSERT_TAIL(&server->woken, r, queue_link);
+                server_defer(server);
+        }
+}
+
 void server_add_connection(struct server *server, struct connection *c) {
         TAILQ_INSERT_TAIL(&server->connections, c, link);
         service_changed(server);
@@ -82,6 +100,7 @@ void server_remove_segment(struct server *server, struct segment *s, const struc
         log_write(LOG_INFO, &about, "%s removed: %s", s->name, why);
         (void)segment_ref(s);
         registry_remove(&server->registry, s);
+        estate_update_segment(&server->estate, s);
         if (s->n_handles > 0)
                 notice_change(server, s, true);
         segment_unref(s);
@@ -167,6 +186,7 @@ void server_limit_store(struct server *server, uint64_t max) {
                   "more than %" PRIu64 " are stored",
                   max, server->store_max, max);
         server->store_max = max;
+        store_limit(&server->estate.store, max);
 }
 
 static void on_left(struct quotas *quotas) {
@@ -214,6 +234,7 @@ static void init(struct server *server) {
         TAILQ_INIT(&server->flights);
         TAILQ_INIT(&server->woken);
         TAILQ_INIT(&server->starved);
+        TAILQ_INIT(&server->parked);
         (void)evtimer_assign(&server->deferred, server->base, on_deferred, server);
         notices_init(server);
         registry_init(&server->registry);
@@ -222,6 +243,8 @@ static void init(struct server *server) {
         set_limits(server);
         users_init(&server->users, &server->pool, &server->quotas);
         service_init(server);
+        ghosts_init(server);
+        server->hosts = (struct segment_hosts){ &server->estate, &server->worker };
 }
 
 static void release(struct server *server) {
@@ -234,6 +257,24 @@ static void release(struct server *server) {
                         (void)event_del(&server->ends[i]);
         event_base_free(server->base);
         free(server->buffer);
+}
+
+/* Sockets and segments: what the instance before has left, or our own. */
+static int take_over(struct server *server) {
+        struct inheritance in = { 0 };
+        int r = estate_init(&server->estate, server->base, server->store_max);
+
+        if (r == 0)
+                r = listeners_init(server, server->options->socket, &in);
+        inheritance_sort(&in);
+        if (r == 0)
+                r = restore(server, &in);
+        if (r == 0)
+                r = restore_finish(server);
+        inheritance_deinit(&in);
+        if (r < 0)
+                log_error("cannot start: %s", strerror(-r));
+        return r;
 }
 
 static int start_and_serve(struct server *server) {
@@ -249,12 +290,14 @@ static int start_and_serve(struct server *server) {
                 worker_pool_deinit(&server->pool);
                 return r;
         }
-        r = listeners_init(server, server->options->socket);
+        r = take_over(server);
         if (r == 0)
                 serve(server);
         listeners_deinit(server);
         server->quotas.ending = true;
+        server->estate.sealed = true;
         drop_all(server);
+        ghosts_deinit(server);
         if (!worker_pool_drain(&server->pool, DRAIN_MS)) {
                 log_warning("a descriptor that a client has sent can be neither used nor closed: ending without that");
                 _exit(r < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
@@ -264,6 +307,7 @@ static int start_and_serve(struct server *server) {
         (void)worker_pool_drain(&server->pool, 0);
         assert(RB_EMPTY(&server->quotas.accounts));
         worker_pool_deinit(&server->pool);
+        estate_deinit(&server->estate);
         return r;
 }
 

@@ -11,13 +11,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/estate.h"
 #include "daemon/flight.h"
+#include "daemon/ghost.h"
 #include "daemon/listener.h"
 #include "daemon/notice.h"
 #include "daemon/quota.h"
 #include "daemon/registry.h"
 #include "daemon/reload.h"
 #include "daemon/request.h"
+#include "daemon/segment.h"
 #include "daemon/service.h"
 #include "daemon/unit.h"
 #include "daemon/user.h"
@@ -26,7 +29,6 @@
 struct connection;
 struct event_base;
 struct options;
-struct segment;
 
 TAILQ_HEAD(connection_queue, connection);
 
@@ -41,6 +43,8 @@ struct server {
         struct worker worker; /* allocates and frees */
         struct users users;
         struct quotas quotas;
+        struct estate estate;
+        struct segment_hosts hosts;
         struct registry registry;
         struct notices notices;
         struct listeners listeners;
@@ -53,7 +57,11 @@ struct server {
         struct flight_queue flights;
         struct request_queue woken;
         struct request_queue starved; /* they wait for what is leaving */
-        void *buffer;                 /* one message of any size, on its way in or out */
+        struct request_queue parked;  /* they wait for ghosts */
+        struct ghosts ghosts;
+        struct segment **restored; /* references; between restore() and restore_finish() */
+        size_t n_restored;
+        void *buffer; /* one message of any size, on its way in or out */
 };
 
 /**
@@ -82,6 +90,12 @@ void server_add_connection(struct server *server, struct connection *c);
 
 /* One that is dead: free it at the end of this turn. */
 void server_bury_connection(struct server *server, struct connection *c);
+
+/* Run the request again when a ghost has been claimed, and now and then. */
+void server_park(struct server *server, struct request *r);
+
+/* Run those who wait for ghosts. */
+void server_unpark(struct server *server);
 
 /* Take a segment's name away, and tell who has it open. @by: the client that wants it; NULL: nobody. */
 void server_remove_segment(struct server *server, struct segment *s, const struct connection *by, const char *why);

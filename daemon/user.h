@@ -14,6 +14,7 @@
 
 #include "daemon/quota.h"
 #include "daemon/worker.h"
+#include "proto/cleanup.h"
 
 struct user {
         RB_ENTRY(user) link;
@@ -41,6 +42,7 @@ struct user *user_get(struct users *users, uid_t uid);
 
 /* The last one ends the thread. NULL is fine; returns NULL. */
 struct user *user_unref(struct user *user);
+DEFINE_CLEANUP(struct user *, user_unref)
 
 /* Have a job done on the user's thread. Whoever waits for it keeps a reference. Return: 0, or a negative errno where no
  * thread could be started. */

@@ -69,6 +69,9 @@ struct layout_header {
         /* The daemon adds 1 after it has sent notices to the handles, and before a reader enters. */
         _Alignas(LAYOUT_LINE) _Atomic uint32_t epoch;
         _Atomic uint32_t room_wanted; /* block: a writer sleeps until a reader lets go */
+        /* The daemon adds 1 before it lets a reader in of whose group a writer has not been told, because it has not come
+         * back since a restart of the daemon. */
+        _Atomic uint32_t unannounced;
 
         _Alignas(LAYOUT_LINE) _Atomic uint64_t head; /* word of the newest frame; 0: none yet */
 

@@ -43,6 +43,7 @@ enum proto_op {
         PROTO_OP_REMOVE,    /* proto_remove -> proto_header */
         PROTO_OP_CHMOD,     /* proto_chmod -> proto_header */
         PROTO_OP_CHOWN,     /* proto_chown -> proto_header */
+        PROTO_OP_CLAIM,     /* proto_claim, 1 descriptor -> proto_claimed */
         PROTO_OP_REQUESTS,  /* one past the last request */
 
         PROTO_OP_STATE = 0x100, /* notice: proto_state */
@@ -72,6 +73,9 @@ struct proto_hello {
         uint32_t layout_version;        /* LAYOUT_VERSION */
         uint32_t flags;                 /* PROTO_HELLO_* */
         char client[PROTO_CLIENT_SIZE]; /* the program's name, for the log and for lists; may be empty */
+        /* Random, and the same when the client connects anew because the daemon was gone: a request that it then repeats,
+         * with the same serial, takes effect once. 0: none. */
+        uint64_t token;
 };
 
 struct proto_welcome {
@@ -195,6 +199,31 @@ struct proto_opened {
         struct proto_users users;
         char type[PROTO_TYPE_SIZE];
         struct proto_group groups[LAYOUT_GROUPS_MAX];
+        uint32_t group;       /* reader: the index of its group, for a claim */
+        uint32_t unannounced; /* of the data header */
+};
+
+/*
+ * A handle that was open before the daemon was restarted is claimed on a connection of its own. Comes with one descriptor:
+ * the one of the handle that has the lock on its byte, a reader's table or a writer's data. The daemon sees by the lock
+ * that whoever sends it is the handle's process. From then on the connection is the handle's.
+ */
+struct proto_claim {
+        struct proto_header header;
+        uint64_t segment; /* id */
+        uint32_t access;  /* enum proto_access */
+        uint32_t entry;   /* as in proto_opened */
+        uint32_t group;   /* likewise */
+        uint32_t reserved;
+        uint64_t groups;  /* writer: bit N: it knows group N */
+        uint64_t binding; /* writer: bit N: and its holds bind */
+};
+
+struct proto_claimed {
+        struct proto_header header;
+        struct proto_users users;
+        uint32_t unannounced; /* of the data header: notices of all groups up to it follow */
+        uint32_t reserved;
 };
 
 struct proto_stat {
@@ -280,13 +309,15 @@ struct proto_group_notice {
 
 static_assert(sizeof(struct proto_header) == 24, "part of the protocol version");
 static_assert(sizeof(struct proto_error) == 24 + PROTO_TEXT_SIZE, "part of the protocol version");
-static_assert(sizeof(struct proto_hello) == 96, "part of the protocol version");
+static_assert(sizeof(struct proto_hello) == 104, "part of the protocol version");
 static_assert(sizeof(struct proto_welcome) == 96, "part of the protocol version");
 static_assert(sizeof(struct proto_create) == 56 + 208 + 1032, "part of the protocol version");
 static_assert(sizeof(struct proto_created) == 40, "part of the protocol version");
 static_assert(sizeof(struct proto_open) == 40 + 208, "part of the protocol version");
 static_assert(sizeof(struct proto_users) == 32, "part of the protocol version");
-static_assert(sizeof(struct proto_opened) == 24 + 72 + 32 + 1032 + 8 * 64, "part of the protocol version");
+static_assert(sizeof(struct proto_opened) == 24 + 72 + 32 + 1032 + 8 * 64 + 8, "part of the protocol version");
+static_assert(sizeof(struct proto_claim) == 64, "part of the protocol version");
+static_assert(sizeof(struct proto_claimed) == 64, "part of the protocol version");
 static_assert(sizeof(struct proto_info) == 96 + 208 + 1032, "part of the protocol version");
 static_assert(sizeof(struct proto_list) == 24 + 256 + 208, "part of the protocol version");
 static_assert(sizeof(struct proto_chmod) == 32 + 208, "part of the protocol version");
@@ -304,6 +335,8 @@ union proto_any {
         struct proto_created created;
         struct proto_open open;
         struct proto_opened opened;
+        struct proto_claim claim;
+        struct proto_claimed claimed;
         struct proto_stat stat;
         struct proto_stat_reply stat_reply;
         struct proto_list list;

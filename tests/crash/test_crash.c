@@ -179,7 +179,8 @@ static void check_slots(const struct scene *s) {
 }
 
 /* Every entry of the first group of readers, and every writer's, can be had. A group has a table and a bell and, where
- * writers wait for it, one more bell: a second group would be seen. */
+ * writers wait for it, one more bell: a second group would be seen. Of a segment that is open the daemon has a second
+ * description. */
 static void check_entries(const struct scene *s, int idle) {
         static struct shmd_reader *readers[LAYOUT_READERS_MAX];
         static struct shmd_writer *writers[LAYOUT_WRITERS_MAX];
@@ -188,7 +189,7 @@ static void check_entries(const struct scene *s, int idle) {
 
         for (unsigned i = 0; i < LAYOUT_READERS_MAX; i++)
                 readers[i] = reader(conn, NAME, 0);
-        expect_fds(s, idle + (s->v->policy == SHMD_BLOCK ? 3 : 2) + LAYOUT_READERS_MAX);
+        expect_fds(s, idle + (s->v->policy == SHMD_BLOCK ? 4 : 3) + LAYOUT_READERS_MAX);
         for (unsigned i = 0; i < LAYOUT_READERS_MAX; i++)
                 shmd_reader_close(readers[i]);
         expect_users(conn, NAME, 0, 0);

@@ -62,6 +62,7 @@ static void set_up(void) {
                 .admins = 1002,
                 .log_level = LOG_ERR,
         };
+        struct inheritance nothing = { 0 };
 
         char text[64];
 
@@ -78,6 +79,8 @@ static void set_up(void) {
         (void)signal(SIGPIPE, SIG_IGN);
         CHECK(worker_pool_init(&server.pool, server.base) == 0);
         CHECK(worker_start(&server.worker, &server.pool) == 0);
+        CHECK(estate_init(&server.estate, server.base, 0) == 0);
+        CHECK(restore(&server, &nothing) == 0);
         for (int i = 0; i < CLIENTS; i++)
                 clients[i] = (struct client){ .socket = -1, .memories = { -1, -1, -1, -1 } };
 }

@@ -28,6 +28,8 @@ static size_t structure_size(uint16_t op) {
                 return sizeof(struct proto_chmod);
         case PROTO_OP_CHOWN:
                 return sizeof(struct proto_chown);
+        case PROTO_OP_CLAIM:
+                return sizeof(struct proto_claim);
         default:
                 return 0;
         }
