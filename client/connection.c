@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "client/deadline.h"
+#include "client/retry.h"
 #include "client/socket.h"
 #include "proto/cleanup.h"
 
@@ -16,6 +18,7 @@ static void forget_in_child(struct fork_guard *guard) {
         struct shmd *conn = container_of(guard, struct shmd, guard);
 
         fd_close(STEAL_FD(conn->socket));
+        conn->token = 0;
         (void)pthread_mutex_init(&conn->mutex, NULL);
 }
 
@@ -25,7 +28,7 @@ static int ensure_connected(struct shmd *conn) {
 
         if (conn->socket >= 0)
                 return 0;
-        r = socket_connect(&conn->socket, &conn->failure, 0, DEADLINE_NEVER);
+        r = socket_connect(&conn->socket, &conn->failure, 0, conn->token, DEADLINE_NEVER);
         if (r)
                 return r;
         r = socket_welcome(conn->socket, &conn->failure, &packet, DEADLINE_NEVER);
@@ -34,13 +37,20 @@ static int ensure_connected(struct shmd *conn) {
         return r;
 }
 
-int connection_call(struct shmd *conn, void *request, uint16_t op, size_t size, struct packet *packet) {
-        int r;
+/* It was there, and has not come back. */
+static int fail_lost(struct shmd *conn, const struct retry *retry, int r) {
+        if (!retry->lost_at || conn->socket >= 0 || (r != -ENOTCONN && r != -ECONNREFUSED && r != -ENOENT))
+                return r;
+        return failure_set(&conn->failure, -ENOTCONN,
+                           "the daemon at %s has closed the connection, and has not come back within %d ms", conn->path,
+                           SHMD_AWAY_MS);
+}
 
-        r = ensure_connected(conn);
+static int call_once(struct shmd *conn, const void *request, uint16_t op, struct packet *packet) {
+        int r = ensure_connected(conn);
+
         if (r)
                 return r;
-        message_init(request, op, size, ++conn->serial);
         *packet = (struct packet){ .bytes = conn->buffer, .capacity = sizeof(conn->buffer) };
         r = socket_send(conn->socket, &conn->failure, request, NULL, 0, DEADLINE_NEVER);
         if (r == 0)
@@ -48,6 +58,18 @@ int connection_call(struct shmd *conn, void *request, uint16_t op, size_t size, 
         if (r == -ENOTCONN || r == -EPROTO) /* nothing sensible comes from there any more */
                 fd_close(STEAL_FD(conn->socket));
         return r;
+}
+
+int connection_call(struct shmd *conn, void *request, uint16_t op, size_t size, struct packet *packet) {
+        struct retry retry = { 0 };
+        int r;
+
+        /* With the same serial each time: it takes effect once. */
+        message_init(request, op, size, ++conn->serial);
+        do
+                r = call_once(conn, request, op, packet);
+        while (r && conn->socket < 0 && retry_again(&retry, r, DEADLINE_NEVER));
+        return fail_lost(conn, &retry, r);
 }
 
 static char *default_path(void) {
@@ -68,6 +90,7 @@ static char *default_path(void) {
 }
 
 int shmd_connect(struct shmd **out, const char *path) {
+        struct retry retry = { 0 };
         struct shmd *conn;
         int r;
 
@@ -78,6 +101,10 @@ int shmd_connect(struct shmd **out, const char *path) {
         conn->socket = -1;
         conn->guard.in_child = forget_in_child;
         (void)pthread_mutex_init(&conn->mutex, NULL);
+        /* Nobody else must have the same, or he would get our results. Without one, a request that the daemon dies of
+         * may take effect twice. */
+        if (getrandom(&conn->token, sizeof(conn->token), GRND_NONBLOCK) != (ssize_t)sizeof(conn->token))
+                conn->token = 0;
         conn->path = path ? strdup(path) : default_path();
         conn->failure.path = conn->path;
         r = conn->path ? fork_guard(&conn->guard) : -ENOMEM;
@@ -86,7 +113,10 @@ int shmd_connect(struct shmd **out, const char *path) {
                 return r;
         }
         *out = conn;
-        return ensure_connected(conn);
+        do
+                r = ensure_connected(conn);
+        while (r && retry_again(&retry, r, DEADLINE_NEVER));
+        return fail_lost(conn, &retry, r);
 }
 
 struct shmd *shmd_close(struct shmd *conn) {

@@ -15,6 +15,7 @@ struct shmd {
         char *path;            /* but for this, which never changes */
         int socket;            /* -1: the next request connects */
         uint32_t serial;
+        uint64_t token; /* the daemon knows us by it when we come anew; 0: it does not */
         struct fork_guard guard;
         struct failure failure;
         _Alignas(8) unsigned char buffer[PROTO_MESSAGE_MAX];

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #define DEADLINE_NEVER INT64_MAX
+#define DEADLINE_NOW INT64_C(0) /* do not wait at all */
 
 static inline int64_t deadline_now(void) {
         struct timespec ts;

@@ -11,10 +11,10 @@
 #include "client/connection.h"
 #include "client/deadline.h"
 #include "client/info.h"
+#include "client/retry.h"
 #include "client/socket.h"
 #include "proto/cleanup.h"
 
-#define WATCH_SOCKET 1                             /* epoll data of the socket */
 #define POPULATE_MAX (UINT64_C(256) * 1024 * 1024) /* bytes of a segment whose pages are mapped at opening */
 
 static void close_in_child(struct fork_guard *guard) {
@@ -23,6 +23,7 @@ static void close_in_child(struct fork_guard *guard) {
         fd_close(STEAL_FD(h->socket));
         fd_close(STEAL_FD(h->watch));
         fd_close(STEAL_FD(h->data));
+        attach_forget(h);
         h->slots.base = NULL; /* not mapped here: MADV_DONTFORK */
         h->forked = true;
         h->in_child(h);
@@ -30,6 +31,7 @@ static void close_in_child(struct fork_guard *guard) {
 
 void handle_init(struct handle *h) {
         h->socket = h->watch = h->data = -1;
+        h->attach.timer = -1;
         h->guard.in_child = close_in_child;
 }
 
@@ -73,6 +75,7 @@ static int take_answer(struct handle *h, struct failure *failure, const struct p
         /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): errno is not 0 after a failure */
         h->slots.base = base;
         h->epoch = opened->epoch;
+        h->attach.unannounced = opened->unannounced;
         h->users = opened->users;
         h->removed = opened->users.flags & PROTO_STATE_REMOVED;
         h->info = (struct shmd_info){
@@ -109,20 +112,13 @@ static int explain(struct failure *failure, int error, const struct proto_open *
         return error;
 }
 
-static int open_handle(struct handle *h, struct failure *failure, const char *name, struct proto_open *request,
-                       struct proto_opened *opened, struct packet *packet, size_t fds_max, int64_t deadline) {
+/* Connect, ask, and wait for the answer: the request follows the hello at once, and has the only reply. */
+static int ask(struct handle *h, struct failure *failure, struct proto_open *request, struct packet *packet,
+               size_t fds_max, int64_t deadline) {
         struct epoll_event event = { .events = EPOLLIN, .data.u64 = WATCH_SOCKET };
-        union proto_any buffer;
         int r;
 
-        r = failure_check_name(failure, name);
-        if (r)
-                return r;
-        memcpy(request->name, name, strlen(name) + 1);
-        r = fork_guard(&h->guard);
-        if (r)
-                return failure_set(failure, r, "no memory to follow forks");
-        r = socket_connect(&h->socket, failure, PROTO_HELLO_QUIET, deadline);
+        r = socket_connect(&h->socket, failure, PROTO_HELLO_QUIET, 0, deadline);
         if (r)
                 return r;
         h->watch = epoll_create1(EPOLL_CLOEXEC);
@@ -130,15 +126,46 @@ static int open_handle(struct handle *h, struct failure *failure, const char *na
                 r = -errno;
                 return failure_set(failure, r, "making a watch: %s", strerror(-r));
         }
-
-        /* The request follows the hello at once, and has the only reply: one round trip in all. */
         message_init(&request->header, PROTO_OP_OPEN, sizeof(*request), 1);
         request->header.n_fds = 1;
         r = socket_send(h->socket, failure, request, &h->watch, 1, deadline);
+        if (r == 0)
+                r = socket_reply(h->socket, failure, packet, PROTO_OP_OPEN, 1, fds_max, deadline, true);
+        if (r == -ENOTCONN)
+                fd_close(STEAL_FD(h->socket));
+        return r;
+}
+
+/* A daemon that goes while we ask it may be being restarted. It may have put its bell into the watch, so the next one
+ * gets another. */
+static int ask_again(struct handle *h, struct failure *failure, struct proto_open *request, struct packet *packet,
+                     size_t fds_max, int64_t deadline) {
+        struct retry retry = { 0 };
+        int r;
+
+        do {
+                fd_close(STEAL_FD(h->watch));
+                r = ask(h, failure, request, packet, fds_max, deadline);
+        } while (r && h->socket < 0 && retry_again(&retry, r, deadline));
+        return r;
+}
+
+static int open_handle(struct handle *h, struct failure *failure, const char *name, struct proto_open *request,
+                       struct proto_opened *opened, struct packet *packet, size_t fds_max, int64_t deadline) {
+        union proto_any buffer;
+        int r;
+
+        r = failure_check_name(failure, name);
         if (r)
                 return r;
+        memcpy(request->name, name, strlen(name) + 1);
+        r = attach_init(h, failure->path);
+        if (r == 0)
+                r = fork_guard(&h->guard);
+        if (r)
+                return failure_set(failure, r, "no memory to follow forks and restarts");
         *packet = (struct packet){ .bytes = &buffer, .capacity = sizeof(buffer) };
-        r = socket_reply(h->socket, failure, packet, PROTO_OP_OPEN, 1, fds_max, deadline, true);
+        r = ask_again(h, failure, request, packet, fds_max, deadline);
         if (r)
                 return r;
         if (message_extract(opened, sizeof(*opened), packet->bytes, packet->size)) {
@@ -178,18 +205,13 @@ void handle_close(struct handle *h) {
         fork_unguard(&h->guard);
         if (h->slots.base)
                 (void)munmap(h->slots.base, h->slots.geometry.file_size);
+        attach_close(h);
         fd_close(h->data);
         fd_close(h->watch);
         fd_close(h->socket); /* last: the daemon now cleans up, and nothing of ours is in the way */
 }
 
-static void go_offline(struct handle *h) {
-        /* An end of file is readable for ever: it must not stay in the watch. Closing takes it out. */
-        fd_close(STEAL_FD(h->socket));
-        h->events |= SHMD_EVENT_OFFLINE;
-}
-
-static void take_state(struct handle *h, const struct proto_users *users) {
+void handle_take_users(struct handle *h, const struct proto_users *users) {
         if (users->arrivals > h->users.arrivals)
                 h->events |= SHMD_EVENT_WRITER_CAME;
         if (users->departures > h->users.departures)
@@ -209,14 +231,17 @@ static int take_notice(struct handle *h, struct packet *packet) {
         if (message_check(packet->bytes, packet->size, packet->n_fds) ||
             message_extract(&notice, sizeof(notice), packet->bytes, packet->size))
                 return 0; /* of a newer daemon: notices may be added */
-        if (header->op == PROTO_OP_STATE)
-                take_state(h, &notice.state.users);
+        if (attach_is_away(&h->attach))
+                attach_answer(h, &notice);
+        else if (header->op == PROTO_OP_STATE)
+                handle_take_users(h, &notice.state.users);
         else if (header->op == PROTO_OP_GROUP && packet->n_fds == 2 && h->on_group)
                 return h->on_group(h, &notice.group.group, packet_take_fd(packet, 0), packet_take_fd(packet, 1));
         return 0;
 }
 
 int handle_drain(struct handle *h) {
+        uint32_t unannounced = atomic_load(&slots_header(&h->slots)->unannounced);
         union proto_any buffer;
         struct packet packet = { .bytes = &buffer, .capacity = sizeof(buffer) };
 
@@ -225,13 +250,17 @@ int handle_drain(struct handle *h) {
                  * message, which leaves it where it is. */
                 int r = h->on_group ? packet_peek(&packet, h->socket, 2) : packet_receive(&packet, h->socket, 0);
 
-                if (r == PACKET_E_AGAIN)
+                if (r == PACKET_E_AGAIN) {
+                        /* As long as the socket lives, we are told of everybody. */
+                        if (h->attach.state == ATTACH_THERE)
+                                h->attach.unannounced = unannounced;
                         return 0;
+                }
                 if (r == PACKET_E_FDS && h->on_group)
                         return -EMFILE;
                 if (r == PACKET_E_CLOSED) {
-                        go_offline(h);
-                        return 0;
+                        attach_lost(h);
+                        continue;
                 }
                 if (r < 0)
                         return r;
@@ -241,9 +270,29 @@ int handle_drain(struct handle *h) {
                         if (r)
                                 return r;
                 }
-                if (h->on_group)
+                if (h->on_group && h->socket >= 0)
                         (void)packet_discard(h->socket);
         }
+        return 0;
+}
+
+/* What is to be done where it costs something. */
+static int look_closely(struct handle *h, uint32_t epoch) {
+        int r;
+
+        attach_tick(h);
+        /* The notices lie in the socket before the epoch says so. */
+        r = handle_drain(h);
+        if (r)
+                return r;
+        if (attach_is_away(&h->attach)) {
+                uint32_t unannounced = atomic_load(&slots_header(&h->slots)->unannounced);
+
+                if (unannounced != h->attach.unannounced)
+                        attach_wait(h);
+                h->attach.unannounced = unannounced; /* not another time for the same ones */
+        }
+        h->epoch = epoch;
         return 0;
 }
 
@@ -251,27 +300,23 @@ int handle_look(struct handle *h) {
         /* seq_cst: a writer looks here after it has stored the head. If it does not see the new epoch, then a reader
          * of the group that the epoch announces, whose reply comes after the epoch, sees the head. */
         uint32_t epoch = atomic_load(&slots_header(&h->slots)->epoch);
-        int r;
 
-        if (epoch == h->epoch)
-                return 0;
-        /* The notices lie in the socket before the epoch says so. */
-        r = handle_drain(h);
-        if (r == 0)
-                h->epoch = epoch;
-        return r;
+        return epoch == h->epoch && !attach_is_away(&h->attach) ? 0 : look_closely(h, epoch);
 }
 
 int handle_sleep(struct handle *h, int timeout_ms) {
         struct epoll_event events[4];
+        bool news = false;
         int n = epoll_wait(h->watch, events, 4, timeout_ms);
 
         if (n < 0)
                 return -errno;
-        for (int i = 0; i < n; i++)
-                if (events[i].data.u64 == WATCH_SOCKET)
-                        return handle_drain(h);
-        return 0;
+        for (int i = 0; i < n; i++) {
+                if (events[i].data.u64 == WATCH_TIMER)
+                        attach_ring(h);
+                news |= events[i].data.u64 == WATCH_SOCKET;
+        }
+        return news ? handle_drain(h) : 0;
 }
 
 bool handle_is_alive(int fd, uint32_t id) {

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "client/attach.h"
 #include "client/failure.h"
 #include "client/fork.h"
 #include "client/shmd.h"
@@ -19,9 +20,12 @@
 #include "proto/packet.h"
 #include "proto/slots.h"
 
+#define WATCH_SOCKET 1 /* epoll data of the socket; the daemon's bells have 0 */
+#define WATCH_TIMER 2
+
 struct handle {
-        int socket; /* -1: offline */
-        int watch;  /* an epoll instance; the socket in it with data 1, the daemon's bells with data 0 */
+        int socket; /* -1: there is none now */
+        int watch;  /* an epoll instance */
         int data;   /* the data memfd, with the writer's sign of life; to ask for others' */
         struct slots slots;
         uint32_t epoch; /* the header's when the notices were last read */
@@ -34,6 +38,9 @@ struct handle {
         void (*in_child)(struct handle *); /* closes what the reader or writer has besides */
         /* A writer's, for a new reader group: takes both descriptors, whatever it returns (0 or a negative errno). */
         int (*on_group)(struct handle *, const struct proto_group *, int table, int bell);
+        /* Say in a claim which handle it is. Return: the descriptor with its lock, borrowed. */
+        int (*fill_claim)(struct handle *, struct proto_claim *);
+        struct attach attach;
 };
 
 /* A handle that handle_close() accepts. */
@@ -79,6 +86,9 @@ int handle_drain(struct handle *h);
  * Return: 0, -EINTR, or what handle_drain() returns.
  */
 int handle_sleep(struct handle *h, int timeout_ms);
+
+/* The daemon has told these: note what has changed. */
+void handle_take_users(struct handle *h, const struct proto_users *users);
 
 /* Does the process live that showed so with a lock on byte LAYOUT_LOCK_BASE + @id of @fd? Yes, if it cannot be told. */
 bool handle_is_alive(int fd, uint32_t id);

@@ -17,7 +17,8 @@ struct shmd_reader {
         struct handle handle;
         struct slots_reader slots;
         int table; /* the reader's sign of life */
-        int room;  /* rung for a writer that waits for us; -1 where none does */
+        uint32_t group;
+        int room; /* rung for a writer that waits for us; -1 where none does */
         bool armed;
         struct patience patience;
         unsigned busy; /* times in a row that a one-slot segment was being changed */
@@ -32,6 +33,15 @@ static void close_own(struct handle *h) {
         fd_close(STEAL_FD(r->room));
         if (h->forked)
                 r->slots.table = NULL; /* not mapped here */
+}
+
+static int fill_claim(struct handle *h, struct proto_claim *claim) {
+        struct shmd_reader *r = reader_of(h);
+
+        claim->access = PROTO_ACCESS_READ;
+        claim->entry = r->slots.entry;
+        claim->group = r->group;
+        return r->table;
 }
 
 /* ---- opening and closing ---------------------------------------------------------------------------------------- */
@@ -50,6 +60,7 @@ static int take_answer(struct shmd_reader *r, const struct proto_opened *opened,
         r->slots.slots = r->handle.slots;
         r->slots.table = table;
         r->slots.entry = opened->entry;
+        r->group = opened->group;
         r->slots.cursor = atomic_load(&r->slots.table->reader[opened->entry].cursor);
         return 0;
 }
@@ -75,6 +86,7 @@ int shmd_reader_open(struct shmd_reader **out, struct shmd *conn, const char *na
                 return -ENOMEM;
         handle_init(&r->handle);
         r->handle.in_child = close_own;
+        r->handle.fill_claim = fill_claim;
         r->table = r->room = -1;
         patience_init(&r->patience);
         unknown = flags & ~known;

@@ -16,6 +16,11 @@
  * Fork: a child does not inherit readers and writers; every call on one fails there with -ECHILD (closing is fine),
  * and their memory is not mapped. Open anew in the child. Exec closes everything.
  *
+ * Restarts: frames do not need the daemon, so readers and writers go on without it. When it comes back they find to it by
+ * themselves, from whatever call is made and from the reader's descriptor; a request that was under way takes effect once.
+ * Only where it stays away for longer than SHMD_AWAY_MS is that told: by SHMD_EVENT_OFFLINE (once; the library still goes
+ * on trying), or by -ENOTCONN from a call that needs the daemon.
+ *
  * Times: timeouts are milliseconds; SHMD_FOREVER waits without end, 0 does not wait.
  */
 #ifndef SHMD_H
@@ -31,6 +36,9 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 #define SHMD_FOREVER (-1)
+
+/* How long the daemon may be away without anybody noticing, in milliseconds: see "Restarts" above. */
+#define SHMD_AWAY_MS 2000
 
 struct shmd;        /* a connection to the daemon */
 struct shmd_writer; /* a segment opened for writing */
@@ -355,7 +363,7 @@ int shmd_reader_data(struct shmd_reader *r, const void **data, size_t *size);
 #define SHMD_EVENT_WRITER_CAME 0x2u /* the segment had no writer, now it has one */
 #define SHMD_EVENT_WRITER_LEFT 0x4u /* its last writer closed or died; the newest frame stays readable */
 #define SHMD_EVENT_REMOVED 0x8u     /* the segment was removed; its memory stays */
-#define SHMD_EVENT_OFFLINE 0x10u    /* the daemon is gone: frames go on, the other events do not */
+#define SHMD_EVENT_OFFLINE 0x10u    /* the daemon is away for long: frames go on, the other events do not */
 
 /**
  * shmd_reader_wait() - wait for a frame not taken yet, or another event

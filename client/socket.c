@@ -110,9 +110,9 @@ int socket_reply(int socket, struct failure *failure, struct packet *packet, uin
         return 0;
 }
 
-int socket_connect(int *out, struct failure *failure, uint32_t flags, int64_t deadline) {
+int socket_connect(int *out, struct failure *failure, uint32_t flags, uint64_t token, int64_t deadline) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
-        struct proto_hello hello = { .layout_version = LAYOUT_VERSION, .flags = flags };
+        struct proto_hello hello = { .layout_version = LAYOUT_VERSION, .flags = flags, .token = token };
         CLEANUP(fd_closep) int fd = -1;
         int left, r;
 
@@ -122,7 +122,7 @@ int socket_connect(int *out, struct failure *failure, uint32_t flags, int64_t de
                                    strlen(failure->path), sizeof(address.sun_path) - 1, failure->path);
         memcpy(address.sun_path, failure->path, strlen(failure->path) + 1);
 
-        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | (deadline == DEADLINE_NOW ? SOCK_NONBLOCK : 0), 0);
         if (fd < 0)
                 return fail_system(failure, -errno, "making a socket");
         /* Where the daemon's queue of new clients is full, connect() waits, and this is how long. */

@@ -17,11 +17,12 @@
  * @out:      receives the socket
  * @failure:  tells the path, receives the sentence
  * @flags:    of the hello: PROTO_HELLO_*
- * @deadline: when to give up
+ * @token:    of the hello; 0: none
+ * @deadline: when to give up; DEADLINE_NOW: do not wait
  *
  * Return: 0 or a negative errno with its sentence set.
  */
-int socket_connect(int *out, struct failure *failure, uint32_t flags, int64_t deadline);
+int socket_connect(int *out, struct failure *failure, uint32_t flags, uint64_t token, int64_t deadline);
 
 /* Receive the reply to the hello. The packet's buffer is set. Return: as socket_reply(). */
 int socket_welcome(int socket, struct failure *failure, struct packet *packet, int64_t deadline);

@@ -34,6 +34,7 @@ struct shmd_writer {
         bool begun;
         uint64_t sequence; /* of our last frame */
         struct patience patience;
+        bool news;     /* a group has come that may wait for what is there already */
         unsigned full; /* times in a row that there was no room at once */
 };
 
@@ -73,7 +74,20 @@ static int add_group(struct handle *h, const struct proto_group *group, int tabl
                                 .holds = group->holds,
                         });
         w->groups[group->index] = (struct group){ .table = STEAL_FD(table), .bell = STEAL_FD(bell) };
+        w->news = true;
         return 0;
+}
+
+static int fill_claim(struct handle *h, struct proto_claim *claim) {
+        const struct shmd_writer *w = writer_of(h);
+
+        claim->access = PROTO_ACCESS_WRITE;
+        claim->entry = w->id;
+        for (uint32_t i = 0; i < w->slots.n_groups; i++) {
+                claim->groups |= (uint64_t)(w->slots.groups[i].table != NULL) << i;
+                claim->binding |= (uint64_t)w->slots.groups[i].binding << i;
+        }
+        return h->data;
 }
 
 static void close_groups(struct handle *h) {
@@ -108,6 +122,7 @@ int shmd_writer_open(struct shmd_writer **out, struct shmd *conn, const char *na
         handle_init(&w->handle);
         w->handle.in_child = close_groups;
         w->handle.on_group = add_group;
+        w->handle.fill_claim = fill_claim;
         for (uint32_t i = 0; i < LAYOUT_GROUPS_MAX; i++)
                 w->groups[i] = (struct group){ .table = -1, .bell = -1 };
         r = handle_open(&w->handle, conn, name, flags & ~SHMD_WAIT, &request, &opened, &packet, PROTO_FDS_MAX,
@@ -130,6 +145,7 @@ int shmd_writer_open(struct shmd_writer **out, struct shmd *conn, const char *na
         w->id = opened.entry;
         w->slots.block = opened.policy == PROTO_POLICY_BLOCK;
         w->slots.epoch = w->handle.epoch;
+        w->news = false;
         patience_init(&w->patience);
         *out = w;
         return 0;
@@ -157,6 +173,11 @@ static int look(struct shmd_writer *w) {
         int r = handle_look(&w->handle);
 
         w->slots.epoch = w->handle.epoch;
+        if (w->news) {
+                /* Its readers may have been let in while we could not be told, and have slept since. */
+                w->news = false;
+                ring(w);
+        }
         return r;
 }
 
@@ -382,7 +403,7 @@ int shmd_writer_wait_reader(struct shmd_writer *w, int timeout_ms) {
 
                 if (r != 0)
                         return r < 0 ? r : 0;
-                if (w->handle.socket < 0)
+                if (attach_is_offline(&w->handle.attach))
                         return -ENOTCONN;
                 if (deadline_left(deadline, -1) == 0)
                         return timeout_ms == 0 ? -EAGAIN : -ETIMEDOUT;

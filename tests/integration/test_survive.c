@@ -1,0 +1,559 @@
+/* test_survive.c -- the daemon is killed and comes back: what it keeps, what it refuses, and who may claim what. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "client/shmd.h"
+#include "daemon/record.h"
+#include "tests/integration/library.h"
+#include "tests/integration/manager.h"
+
+struct survive {
+        struct manager *m;
+        struct shmd *conn;
+        int fds;       /* of this process */
+        int daemon;    /* of the daemon, without segments, but with our connection */
+        unsigned kept; /* by the manager: the record */
+};
+
+static int setup_with(void **state, const struct manager_options *options) {
+        struct survive *s = calloc(1, sizeof(*s));
+
+        assert_non_null(s);
+        s->m = manager_start(options);
+        OK(s->conn, shmd_connect(&s->conn, manager_socket(s->m)));
+        s->fds = fd_count();
+        s->kept = manager_count(s->m);
+        assert_int_equal(s->kept, 1);
+        s->daemon = manager_fds(s->m);
+        *state = s;
+        return 0;
+}
+
+static int setup(void **state) { return setup_with(state, NULL); }
+
+static int remove_one(const struct shmd_info *info, void *data) {
+        memcpy(data, info->name, sizeof(info->name));
+        return 1;
+}
+
+/* Nothing is left: here, in the daemon, with the manager. */
+static int teardown(void **state) {
+        struct survive *s = *state;
+        char name[SHMD_NAME_MAX + 1];
+
+        while (shmd_list(s->conn, NULL, remove_one, name) == 1)
+                OK(s->conn, shmd_remove(s->conn, name));
+        assert_int_equal(fd_count(), s->fds);
+        manager_expect_count(s->m, s->kept);
+        for (int i = 0; manager_fds(s->m) != s->daemon; i++) {
+                if (i == 60000)
+                        fail_msg("the daemon has %d descriptors, not %d", manager_fds(s->m), s->daemon);
+                (void)usleep(1000); /* what it closes late, it closes by itself: only the state tells */
+        }
+        shmd_close(s->conn);
+        manager_stop(s->m);
+        free(s);
+        return 0;
+}
+
+#define SURVIVE_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+static void assert_same(const struct shmd_info *a, const struct shmd_info *b) {
+        assert_int_equal(a->id, b->id);
+        assert_int_equal(a->slot_size, b->slot_size);
+        assert_int_equal(a->bytes, b->bytes);
+        assert_int_equal(a->sequence, b->sequence);
+        assert_int_equal(a->timestamp, b->timestamp);
+        assert_int_equal(a->created, b->created);
+        assert_int_equal(a->n_slots, b->n_slots);
+        assert_int_equal(a->policy, b->policy);
+        assert_int_equal(a->flags, b->flags);
+        assert_int_equal(a->mode, b->mode);
+        assert_int_equal(a->uid, b->uid);
+        assert_int_equal(a->gid, b->gid);
+        assert_string_equal(a->name, b->name);
+        assert_string_equal(a->type, b->type);
+}
+
+/* Segments of every kind, with and without frames, are as they were. */
+static void test_segments(void **state) {
+        struct survive *s = *state;
+        const struct shmd_options options[] = {
+                { .slot_size = 1 },
+                { .slot_size = 100000, .n_slots = 7, .mode = 0640, .policy = SHMD_BLOCK, .type = "uint8[3]" },
+                { .slot_size = 10, .n_slots = 1, .flags = SHMD_SPARSE },
+                { .slot_size = 10, .n_slots = 3, .flags = SHMD_EPHEMERAL },
+        };
+        struct shmd_info before[4], after;
+        char name[16], buffer[100];
+        struct shmd_writer *w;
+        struct shmd_reader *r;
+        struct shmd_frame f;
+
+        for (unsigned i = 0; i < 4; i++) {
+                (void)snprintf(name, sizeof(name), "s/%u", i);
+                OK(s->conn, shmd_create(s->conn, name, &options[i]));
+                if (i != 3) { /* it would go with its user */
+                        w = writer(s->conn, name);
+                        for (unsigned n = 0; n <= i; n++)
+                                publish(w, i, n);
+                        shmd_writer_close(w);
+                        expect_users(s->conn, name, 0, 0);
+                }
+                OK(s->conn, shmd_stat(s->conn, name, &before[i]));
+        }
+        for (int signal = SIGKILL; signal <= SIGTERM; signal += SIGTERM - SIGKILL) {
+                manager_restart(s->m, signal);
+                manager_expect_count(s->m, 1 + 4);
+                for (unsigned i = 0; i < 4; i++) {
+                        OK(s->conn, shmd_stat(s->conn, before[i].name, &after));
+                        assert_same(&before[i], &after);
+                }
+        }
+        r = reader(s->conn, "s/1", 0);
+        assert_int_equal(shmd_reader_copy(r, SHMD_LATEST, buffer, sizeof(buffer), &f), 0);
+        assert_frame(&f, 1, 2, 1, 0);
+        shmd_reader_close(r);
+        /* Numbers are never used twice. */
+        make(s->conn, "new", 1, 1, 0);
+        OK(s->conn, shmd_stat(s->conn, "new", &after));
+        assert_true(after.id > before[3].id);
+}
+
+/* Removed is removed, and changed is changed. */
+static void test_changes(void **state) {
+        struct survive *s = *state;
+        struct shmd_info info;
+
+        make(s->conn, "a", 1, 1, 0);
+        make(s->conn, "b", 1, 1, 0);
+        OK(s->conn, shmd_remove(s->conn, "a"));
+        OK(s->conn, shmd_chmod(s->conn, "b", 0604));
+        manager_restart(s->m, SIGKILL);
+        FAILS(s->conn, -ENOENT, shmd_stat(s->conn, "a", &info), "a");
+        OK(s->conn, shmd_stat(s->conn, "b", &info));
+        assert_int_equal(info.mode, 0604);
+        manager_expect_count(s->m, 2);
+}
+
+/* What the daemon half made or half removed goes; what the manager has lost is told. */
+static void test_leftovers(void **state) {
+        struct survive *s = *state;
+        struct shmd_info info;
+
+        make(s->conn, "a", 1, 1, 0);
+        make(s->conn, "b", 1, 1, 0);
+        OK(s->conn, shmd_stat(s->conn, "a", &info));
+        manager_down(s->m, SIGKILL);
+        manager_forget(s->m, "d");
+        manager_up(s->m);
+        FAILS(s->conn, -ENOENT, shmd_stat(s->conn, "a", &info), "a");
+        manager_expect_count(s->m, 1);
+        make(s->conn, "a", 1, 1, 0);
+        manager_down(s->m, SIGKILL);
+        manager_forget(s->m, "s");
+        manager_up(s->m);
+        FAILS(s->conn, -ENOENT, shmd_stat(s->conn, "a", &info), "a");
+        manager_expect_count(s->m, 1);
+}
+
+static int setup_small(void **state) {
+        static const struct manager_options options = { .store_max = 6 };
+
+        return setup_with(state, &options);
+}
+
+/* A store that is full: refused with a reason, and nothing half made stays. */
+static void test_full_store(void **state) {
+        struct survive *s = *state;
+        const struct shmd_options options = { .slot_size = 1 };
+        struct shmd_reader *r;
+        char name[16];
+
+        for (unsigned i = 0; i < 4; i++) {
+                (void)snprintf(name, sizeof(name), "%u", i);
+                make(s->conn, name, 1, 1, 0);
+        }
+        for (unsigned i = 0; i < 100; i++) {
+                FAILS(s->conn, -ENOSPC, shmd_create(s->conn, "more", &options), "FileDescriptorStoreMax", "5");
+                FAILS(s->conn, -ENOSPC, shmd_reader_open(&r, s->conn, "0", 0, SOON), "FileDescriptorStoreMax");
+        }
+        OK(s->conn, shmd_remove(s->conn, "3"));
+        FAILS(s->conn, -ENOSPC, shmd_reader_open(&r, s->conn, "0", 0, SOON), "FileDescriptorStoreMax");
+        make(s->conn, "3", 1, 1, 0);
+        manager_restart(s->m, SIGKILL);
+        FAILS(s->conn, -ENOSPC, shmd_create(s->conn, "more", &options), "FileDescriptorStoreMax", "5");
+        manager_expect_count(s->m, 5);
+        OK(s->conn, shmd_remove(s->conn, "3"));
+        OK(s->conn, shmd_remove(s->conn, "2"));
+        r = reader(s->conn, "0", 0);
+        manager_expect_count(s->m, 5);
+        shmd_reader_close(r);
+        manager_expect_count(s->m, 3);
+}
+
+/* ---- the record ------------------------------------------------------------------------------------------------- */
+
+static unsigned char *map_record(struct survive *s, size_t *size) {
+        int fd = manager_borrow(s->m, "s");
+        unsigned char *p;
+        struct stat st;
+
+        assert_true(fd >= 0);
+        assert_return_code(fstat(fd, &st), errno);
+        *size = (size_t)st.st_size;
+        p = mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        assert_true(p != MAP_FAILED);
+        (void)close(fd);
+        return p;
+}
+
+/* A byte of one record is wrong: that segment is refused, the others are kept. */
+static void test_torn_record(void **state) {
+        struct survive *s = *state;
+        struct shmd_info info;
+        unsigned char *record, *at;
+        size_t size;
+
+        make(s->conn, "one", 1, 1, 0);
+        make(s->conn, "victim", 1, 1, 0);
+        make(s->conn, "three", 1, 1, 0);
+        manager_down(s->m, SIGKILL);
+        record = map_record(s, &size);
+        at = memmem(record, 1 << 20, "victim", 7);
+        assert_non_null(at);
+        at[SHMD_NAME_MAX - 1] ^= 1;
+        (void)munmap(record, size);
+        manager_up(s->m);
+        OK(s->conn, shmd_stat(s->conn, "one", &info));
+        OK(s->conn, shmd_stat(s->conn, "three", &info));
+        FAILS(s->conn, -ENOENT, shmd_stat(s->conn, "victim", &info), "victim");
+        manager_expect_count(s->m, 3);
+        make(s->conn, "victim", 1, 1, 0);
+}
+
+/* The record of a newer version: its segments are kept for it, and cannot be had meanwhile. */
+static void test_other_version(void **state) {
+        struct survive *s = *state;
+        struct shmd_info before, info;
+        unsigned char *record;
+        size_t size;
+
+        make(s->conn, "theirs", 1, 1, 0);
+        OK(s->conn, shmd_stat(s->conn, "theirs", &before));
+        manager_down(s->m, SIGKILL);
+        record = map_record(s, &size);
+        record[8]++;
+        manager_up(s->m);
+        FAILS(s->conn, -ENOENT, shmd_stat(s->conn, "theirs", &info), "theirs");
+        make(s->conn, "ours", 1, 1, 0);
+        OK(s->conn, shmd_stat(s->conn, "ours", &info));
+        assert_true(info.id > before.id);
+        manager_expect_count(s->m, 4);
+        manager_down(s->m, SIGKILL);
+        record[8]--;
+        manager_up(s->m);
+        OK(s->conn, shmd_stat(s->conn, "theirs", &info));
+        assert_same(&before, &info);
+        OK(s->conn, shmd_stat(s->conn, "ours", &info));
+        manager_expect_count(s->m, 3);
+        (void)munmap(record, size);
+}
+
+/* ---- handles ---------------------------------------------------------------------------------------------------- */
+
+/* Wait until the daemon has heard of both again: only then does it tell. */
+static void expect_claimed(struct shmd_writer *w, struct shmd_reader *r, struct shmd *conn, const char *name) {
+        struct shmd_writer *other = writer(conn, name);
+
+        /* Whoever comes back is told of everybody. */
+        expect_told(r, NULL, 2);
+        shmd_writer_close(other);
+        expect_told(r, NULL, 1);
+        expect_told(NULL, w, 1);
+}
+
+/* Both ends go on over any number of restarts, and nobody sees an event that was none. */
+static void test_handles(void **state) {
+        struct survive *s = *state;
+        struct shmd_writer *w;
+        struct shmd_reader *r;
+        struct shmd_frame f;
+        int fds;
+
+        for (uint32_t policy = SHMD_OVERWRITE; policy <= SHMD_BLOCK; policy++) {
+                uint64_t n = 0;
+
+                make(s->conn, "s", 1000, 3, policy);
+                w = writer(s->conn, "s");
+                r = reader(s->conn, "s", SHMD_ORDERED);
+                expect_told(NULL, w, 1);
+                fds = fd_count();
+                for (int i = 0; i < 10; i++) {
+                        unsigned kept = manager_count(s->m);
+
+                        manager_down(s->m, i & 1 ? SIGTERM : SIGKILL);
+                        publish(w, 1000, ++n);
+                        assert_int_equal(shmd_reader_wait(r, SOON), SHMD_EVENT_FRAME);
+                        assert_int_equal(shmd_reader_next(r, &f), 0);
+                        assert_frame(&f, 1000, n, n, 0);
+                        manager_up(s->m);
+                        expect_users(s->conn, "s", 1, 1);
+                        assert_int_equal(shmd_reader_release(r), 0);
+                        if (i & 2)
+                                expect_claimed(w, r, s->conn, "s");
+                        assert_int_equal(shmd_reader_wait(r, 1), 0);
+                        assert_int_equal(shmd_writer_readers(w), 1);
+                        assert_int_equal(manager_count(s->m), kept);
+                }
+                expect_claimed(w, r, s->conn, "s");
+                assert_int_equal(fd_count(), fds);
+                shmd_writer_close(w);
+                expect_events(r, SHMD_EVENT_WRITER_LEFT);
+                w = writer(s->conn, "s");
+                expect_events(r, SHMD_EVENT_WRITER_CAME);
+                OK(s->conn, shmd_remove(s->conn, "s"));
+                expect_events(r, SHMD_EVENT_REMOVED);
+                /* What is removed stays so, for those who have it. */
+                manager_restart(s->m, SIGKILL);
+                expect_told(r, NULL, -EIDRM);
+                shmd_reader_close(r);
+                shmd_writer_close(w);
+                manager_expect_count(s->m, 1);
+        }
+}
+
+/* A reader that sleeps through it all is woken by a frame, and by what the new daemon has to say. */
+static void test_asleep(void **state) {
+        struct survive *s = *state;
+        struct shmd_writer *w;
+        struct shmd_reader *r;
+        struct shmd_frame f;
+        struct pollfd p;
+
+        make(s->conn, "s", 8, 4, 0);
+        w = writer(s->conn, "s");
+        r = reader(s->conn, "s", 0);
+        p = (struct pollfd){ .fd = shmd_reader_fd(r), .events = POLLIN };
+        for (unsigned n = 1; n <= 5; n++) {
+                assert_int_equal(shmd_reader_arm(r), 0);
+                manager_down(s->m, SIGKILL);
+                publish(w, 8, n);
+                while (poll(&p, 1, SOON) == 1 && shmd_reader_arm(r) == 0)
+                        continue; /* the daemon's end wakes it, too */
+                assert_int_equal(shmd_reader_next(r, &f), 0);
+                assert_frame(&f, 8, n, n, 0);
+                assert_int_equal(shmd_reader_release(r), 0);
+                manager_up(s->m);
+        }
+        while (shmd_reader_arm(r) != 0)
+                continue;
+        shmd_writer_close(w);
+        for (int e = 0; e == 0; e = shmd_reader_arm(r)) {
+                assert_int_equal(poll(&p, 1, SOON), 1);
+                assert_true(e == 0 || e == SHMD_EVENT_WRITER_LEFT);
+        }
+        shmd_reader_close(r);
+}
+
+/* It stays away: that is told once, frames go on, and when it comes back after all, so do the events. */
+static void test_long_away(void **state) {
+        struct survive *s = *state;
+        struct shmd_writer *w;
+        struct shmd_reader *r;
+
+        make(s->conn, "s", 8, 4, 0);
+        w = writer(s->conn, "s");
+        r = reader(s->conn, "s", 0);
+        for (unsigned i = 0; i < 2; i++) {
+                manager_down(s->m, SIGKILL);
+                assert_int_equal(shmd_reader_wait(r, SOON), SHMD_EVENT_OFFLINE);
+                assert_int_equal(shmd_reader_wait(r, 50), 0);
+                manager_up(s->m);
+                expect_claimed(w, r, s->conn, "s");
+        }
+        shmd_writer_close(w);
+        expect_events(r, SHMD_EVENT_WRITER_LEFT);
+        shmd_reader_close(r);
+}
+
+struct victim {
+        const char *socket;
+        const char *name;
+        bool writes;
+};
+
+/* Hold a frame, or be in the middle of one, and die so. */
+static void be_in_the_way(int fd, void *data) {
+        const struct victim *v = data;
+        struct shmd *conn;
+        struct shmd_reader *r;
+        struct shmd_writer *w;
+        struct shmd_frame f;
+        uint64_t value;
+        void *p;
+
+        CHILD_EQUAL(shmd_connect(&conn, v->socket), 0);
+        if (v->writes) {
+                CHILD_EQUAL(shmd_writer_open(&w, conn, v->name, 0, SOON), 0);
+                CHILD_EQUAL(shmd_writer_begin(w, &p, NULL, SOON), 0);
+        } else {
+                CHILD_EQUAL(shmd_reader_open(&r, conn, v->name, SHMD_ORDERED, SOON), 0);
+                CHILD_EQUAL(shmd_reader_latest(r, &f), 0);
+        }
+        CHILD_CHECK(child_tell(fd, 0));
+        (void)child_hear(fd, &value);
+}
+
+/* Who dies while the daemon is away is cleaned up after. */
+static void test_death_meanwhile(void **state) {
+        struct survive *s = *state;
+        struct victim victim = { .socket = manager_socket(s->m), .name = "s" };
+        struct shmd_writer *w;
+        struct shmd_reader *r;
+        struct shmd_info info;
+        struct child c;
+
+        make(s->conn, "s", 8, 2, SHMD_BLOCK);
+        w = writer(s->conn, "s");
+        publish(w, 8, 1);
+        child_start(&c, be_in_the_way, &victim);
+        (void)child_expect(&c);
+        manager_down(s->m, SIGKILL);
+        child_kill(&c);
+        manager_up(s->m);
+        OK(s->conn, shmd_stat(s->conn, "s", &info));
+        assert_int_equal(info.readers, 0);
+        assert_int_equal(info.writers, 1);
+        for (unsigned n = 2; n < 10; n++)
+                publish(w, 8, n);
+        shmd_writer_close(w);
+        expect_users(s->conn, "s", 0, 0);
+
+        make(s->conn, "one", 8, 1, 0);
+        victim = (struct victim){ .socket = manager_socket(s->m), .name = "one", .writes = true };
+        child_start(&c, be_in_the_way, &victim);
+        (void)child_expect(&c);
+        r = reader(s->conn, "one", 0);
+        manager_down(s->m, SIGKILL);
+        child_kill(&c);
+        manager_up(s->m);
+        expect_events(r, SHMD_EVENT_WRITER_LEFT);
+        OK(s->conn, shmd_stat(s->conn, "one", &info));
+        assert_int_equal(info.readers, 1);
+        assert_int_equal(info.writers, 0);
+        shmd_reader_close(r);
+}
+
+/* Who dies after the restart, before he has come back, is found dead. */
+static void test_death_of_a_ghost(void **state) {
+        struct survive *s = *state;
+        struct victim victim = { .socket = manager_socket(s->m), .name = "s" };
+        struct shmd_writer *w;
+        struct child c;
+
+        make(s->conn, "s", 8, 2, SHMD_BLOCK);
+        w = writer(s->conn, "s");
+        publish(w, 8, 1);
+        child_start(&c, be_in_the_way, &victim);
+        (void)child_expect(&c);
+        manager_restart(s->m, SIGKILL);
+        expect_users(s->conn, "s", 1, 1);
+        child_kill(&c);
+        expect_users(s->conn, "s", 1, 0);
+        publish(w, 8, 2);
+        publish(w, 8, 3);
+        shmd_writer_close(w);
+}
+
+/* An ephemeral segment goes with its last user, also when that one dies while the daemon is away; one that nobody has
+ * opened yet stays. */
+static void test_ephemeral(void **state) {
+        struct survive *s = *state;
+        const struct shmd_options options = { .slot_size = 8, .flags = SHMD_EPHEMERAL };
+        struct victim victim = { .socket = manager_socket(s->m), .name = "used", .writes = true };
+        struct shmd_info info;
+        struct child c;
+
+        OK(s->conn, shmd_create(s->conn, "used", &options));
+        OK(s->conn, shmd_create(s->conn, "fresh", &options));
+        child_start(&c, be_in_the_way, &victim);
+        (void)child_expect(&c);
+        manager_restart(s->m, SIGKILL);
+        OK(s->conn, shmd_stat(s->conn, "used", &info));
+        manager_down(s->m, SIGKILL);
+        child_kill(&c);
+        manager_up(s->m);
+        FAILS(s->conn, -ENOENT, shmd_stat(s->conn, "used", &info), "used");
+        OK(s->conn, shmd_stat(s->conn, "fresh", &info));
+}
+
+/* ---- while there is none ---------------------------------------------------------------------------------------- */
+
+static void ask_meanwhile(int fd, void *data) {
+        const char *path = data;
+        const struct shmd_options options = { .slot_size = 8 };
+        struct shmd *conn, *second;
+        struct shmd_writer *w;
+        struct shmd_reader *r;
+        uint64_t value;
+
+        CHILD_EQUAL(shmd_connect(&conn, path), 0);
+        CHILD_CHECK(child_tell(fd, 0));
+        CHILD_CHECK(child_hear(fd, &value));
+        CHILD_CHECK(child_tell(fd, 0));
+        /* The manager's socket is there: whoever comes waits. */
+        CHILD_EQUAL(shmd_create(conn, "meanwhile", &options), 0);
+        CHILD_EQUAL(shmd_connect(&second, path), 0);
+        CHILD_EQUAL(shmd_writer_open(&w, second, "meanwhile", 0, SOON), 0);
+        CHILD_EQUAL(shmd_reader_open(&r, second, "meanwhile", 0, SOON), 0);
+        shmd_reader_close(r);
+        shmd_writer_close(w);
+        shmd_close(second);
+        shmd_close(conn);
+}
+
+static void test_asked_meanwhile(void **state) {
+        struct survive *s = *state;
+        struct shmd_writer *w;
+        struct child c;
+
+        make(s->conn, "s", 8, 4, 0);
+        child_start(&c, ask_meanwhile, (void *)(uintptr_t)manager_socket(s->m));
+        (void)child_expect(&c);
+        manager_down(s->m, SIGKILL);
+        assert_true(child_tell(c.fd, 0));
+        (void)child_expect(&c);
+        while (!process_sleeps(c.pid))
+                (void)usleep(1000);
+        assert_int_equal(shmd_writer_open(&w, s->conn, "s", 0, 10), -ETIMEDOUT);
+        manager_up(s->m);
+        child_finish(&c);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                SURVIVE_TEST(test_segments),
+                SURVIVE_TEST(test_changes),
+                SURVIVE_TEST(test_leftovers),
+                cmocka_unit_test_setup_teardown(test_full_store, setup_small, teardown),
+                SURVIVE_TEST(test_torn_record),
+                SURVIVE_TEST(test_other_version),
+                SURVIVE_TEST(test_handles),
+                SURVIVE_TEST(test_asleep),
+                SURVIVE_TEST(test_long_away),
+                SURVIVE_TEST(test_death_meanwhile),
+                SURVIVE_TEST(test_death_of_a_ghost),
+                SURVIVE_TEST(test_ephemeral),
+                SURVIVE_TEST(test_asked_meanwhile),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
