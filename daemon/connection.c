@@ -158,7 +158,7 @@ static bool try_again_later(struct connection *c) {
                 c->retry_ms = RETRY_MAX_MS;
         c->retrying = true;
         return event_add(&c->timer,
-                         &(struct timeval){ .tv_sec = c->retry_ms / 1000, .tv_usec = c->retry_ms % 1000 * 1000 }) == 0;
+                         &(struct timeval){ .tv_sec = c->retry_ms / 1000, .tv_usec = c->retry_ms % 1000 * 1000L }) == 0;
 }
 
 /* A message has not been sent. Return: true if it may be tried again. */
