@@ -16,6 +16,7 @@
 #include "daemon/notice.h"
 #include "daemon/options.h"
 #include "daemon/request.h"
+#include "daemon/result.h"
 #include "daemon/segment.h"
 #include "daemon/server.h"
 #include "daemon/user.h"
@@ -535,6 +536,7 @@ void connection_free(struct connection *c) {
                 handle_free(c->handle);
         c->handle = NULL;
         c->reply = reply_free(c->reply);
+        c->result = result_free(c->result);
         if (linger(c))
                 return;
         flight_end(&c->flight, &c->server->flights);

@@ -26,6 +26,7 @@
 struct handle;
 struct reception;
 struct request;
+struct result;
 struct server;
 struct user;
 
@@ -65,6 +66,8 @@ struct connection {
         struct reception *reception; /* borrowed: a message with descriptors is being received */
         struct request *request;     /* not answered yet */
         struct handle *handle;       /* open, or being opened */
+        uint64_t token;              /* of its hello */
+        struct result *result;       /* owned: of its last request that changed something */
         char client[PROTO_CLIENT_SIZE];
 };
 

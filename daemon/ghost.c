@@ -14,7 +14,7 @@
 
 #define LOOK_MS 20
 #define LOOK_MAX_MS 1000
-#define AWAIT_MS 2000
+#define AWAIT_MS 100
 
 static int compare(const struct handle *a, const struct handle *b) {
         if (a->segment->id != b->segment->id)

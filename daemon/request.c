@@ -12,6 +12,7 @@
 #include "daemon/log.h"
 #include "daemon/options.h"
 #include "daemon/request_handler.h"
+#include "daemon/result.h"
 #include "daemon/segment.h"
 #include "daemon/server.h"
 #include "daemon/user.h"
@@ -45,6 +46,7 @@ void request_finish_with_fds(struct request *r, struct proto_header *reply, size
 
         message_init(reply, r->message.header.op, size, r->message.header.serial);
         reply->n_fds = (uint32_t)n_fds;
+        result_end(r, reply);
         request_free(r);
         connection_reply(c, reply, fds, n_fds);
         connection_update(c);
@@ -170,6 +172,7 @@ static void request_hello(struct request *r) {
                 return;
         }
         connection_set_client(c, r->message.hello.client);
+        result_find(c, r->message.hello.token);
         c->state = CONNECTION_READY;
         (void)event_del(&c->timer);
         if (r->message.hello.flags & PROTO_HELLO_QUIET) {
@@ -197,6 +200,7 @@ void request_run(struct request *r) {
 void request_receive(struct connection *c, struct packet *packet) {
         CLEANUP(request_freep) struct request *r = malloc(sizeof(*r));
         struct proto_header header = { 0 };
+        const struct proto_header *reply;
         size_t size;
         int outcome;
 
@@ -244,6 +248,13 @@ void request_receive(struct connection *c, struct packet *packet) {
                 return;
         }
         c->request = r;
+        reply = result_of(r);
+        if (reply) {
+                request_free(STEAL_PTR(r));
+                connection_reply(c, reply, NULL, 0);
+                connection_update(c);
+                return;
+        }
         request_run(STEAL_PTR(r));
 }
 

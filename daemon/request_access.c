@@ -6,6 +6,7 @@
 #include "daemon/log.h"
 #include "daemon/notice.h"
 #include "daemon/request_handler.h"
+#include "daemon/result.h"
 #include "daemon/segment.h"
 #include "daemon/server.h"
 
@@ -37,6 +38,7 @@ void request_remove(struct request *r) {
 
         if (!s)
                 return;
+        result_begin(r, &reply, sizeof(reply), s->id);
         server_remove_segment(c->server, s, c, connection_name(c, text, sizeof(text)));
         /* Who removes it may rely on it: those who have it open have been told. */
         notice_flush(c->server);

@@ -13,6 +13,7 @@
 #include "daemon/memory.h"
 #include "daemon/options.h"
 #include "daemon/request_handler.h"
+#include "daemon/result.h"
 #include "daemon/segment.h"
 #include "daemon/server.h"
 
@@ -121,6 +122,8 @@ static void create_existing(struct request *r, struct segment *s) {
 static void conclude(struct server *server, struct segment *s, struct request *r, int result) {
         struct proto_created reply = { .id = s->id };
 
+        if (result == 0 && r)
+                result_begin(r, &reply.header, sizeof(reply), s->id);
         if (result == 0)
                 result = segment_finish(s);
         registry_wake(&server->registry, s->name);

@@ -225,6 +225,28 @@ static void restore_groups(struct restoration *r, const struct record *record) {
         }
 }
 
+/* ---- results ---------------------------------------------------------------------------------------------------- */
+
+/* Did it take effect? */
+static bool has_happened(const struct restoration *r, const struct record_result *b) {
+        const struct proto_header *reply = (const struct proto_header *)(const void *)b->reply;
+        const struct segment *s = find(r, b->segment);
+
+        if (b->done)
+                return true;
+        return reply->op == PROTO_OP_CREATE ? s != NULL : !s || s->state == SEGMENT_REMOVED;
+}
+
+static void restore_results(struct restoration *r, const struct record *record) {
+        for (uint32_t place = 0; place < record_end(record, RECORD_RESULT); place++) {
+                struct record_result body;
+
+                if (record_read(record, RECORD_RESULT, place, &body) == 0 && body.size <= sizeof(body.reply) &&
+                    has_happened(r, &body))
+                        results_restore(&r->server->results, &body);
+        }
+}
+
 /* ---- records ---------------------------------------------------------------------------------------------------- */
 
 /* Open every record that is there, the newest first. */
@@ -330,6 +352,8 @@ static int restore_all(struct restoration *r) {
         }
         for (size_t i = 0; i < r->n_records; i++)
                 restore_groups(r, &r->records[i]);
+        for (size_t i = 0; i < r->n_records; i++)
+                restore_results(r, &r->records[i]);
         return 0;
 }
 
@@ -449,5 +473,6 @@ int restore_finish(struct server *server) {
         free(STEAL_PTR(server->restored));
         server->n_restored = 0;
         ghosts_start(server);
+        results_start(&server->results);
         return e;
 }

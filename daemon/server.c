@@ -244,6 +244,7 @@ static void init(struct server *server) {
         users_init(&server->users, &server->pool, &server->quotas);
         service_init(server);
         ghosts_init(server);
+        results_init(&server->results, &server->estate, server->base);
         server->hosts = (struct segment_hosts){ &server->estate, &server->worker };
 }
 
@@ -298,6 +299,7 @@ static int start_and_serve(struct server *server) {
         server->estate.sealed = true;
         drop_all(server);
         ghosts_deinit(server);
+        results_deinit(&server->results);
         if (!worker_pool_drain(&server->pool, DRAIN_MS)) {
                 log_warning("a descriptor that a client has sent can be neither used nor closed: ending without that");
                 _exit(r < 0 ? EXIT_FAILURE : EXIT_SUCCESS);

@@ -20,6 +20,7 @@
 #include "daemon/registry.h"
 #include "daemon/reload.h"
 #include "daemon/request.h"
+#include "daemon/result.h"
 #include "daemon/segment.h"
 #include "daemon/service.h"
 #include "daemon/unit.h"
@@ -59,6 +60,7 @@ struct server {
         struct request_queue starved; /* they wait for what is leaving */
         struct request_queue parked;  /* they wait for ghosts */
         struct ghosts ghosts;
+        struct results results;
         struct segment **restored; /* references; between restore() and restore_finish() */
         size_t n_restored;
         void *buffer; /* one message of any size, on its way in or out */

@@ -94,8 +94,7 @@ static void place(const struct keeper *k) {
         }
         for (int i = 0; i < n; i++)
                 CHILD_CHECK(dup2(fds[i], 3 + i) == 3 + i);
-        for (int i = 0; i < n; i++)
-                (void)close(fds[i]);
+        (void)close_range((unsigned)(3 + n), ~0U, 0);
         free(fds);
 }
 
