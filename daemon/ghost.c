@@ -30,7 +30,7 @@ TREE_GENERATE(ghost_tree, handle, ghost_link, compare)
 
 static void schedule(struct server *server) {
         struct ghosts *g = &server->ghosts;
-        const struct timeval pause = { .tv_sec = g->pause_ms / 1000, .tv_usec = g->pause_ms % 1000 * 1000 };
+        const struct timeval pause = { .tv_sec = g->pause_ms / 1000, .tv_usec = g->pause_ms % 1000 * 1000L };
 
         if (RB_EMPTY(&g->tree) && TAILQ_EMPTY(&server->parked))
                 g->awaited = false;

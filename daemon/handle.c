@@ -529,7 +529,7 @@ int handle_open(struct handle *h, struct proto_opened *reply, int *fds, size_t *
         reply->entry = h->id;
         reply->group = h->group ? h->group->index : 0;
         reply->unannounced = atomic_load(&slots_header(&slots)->unannounced);
-        reply->binding = !h->writer && h->group->binding;
+        reply->binding = h->group && h->group->binding;
         reply->foreign_holds = s->foreign_holds;
         reply->epoch = atomic_load(&slots_header(&slots)->epoch);
         notice_users(s, &reply->users);

@@ -215,7 +215,8 @@ static bool provide(struct record *r, struct record_table *t, uint32_t place) {
 
 static uint32_t find_free(struct record_table *t) {
         for (uint32_t word = t->hint / 64; word <= t->n / 64; word++) {
-                uint32_t place = word * 64 + (uint32_t)(~t->taken[word] ? __builtin_ctzll(~t->taken[word]) : 64);
+                uint32_t place =
+                        word * 64 + (uint32_t)(t->taken[word] != UINT64_MAX ? __builtin_ctzll(~t->taken[word]) : 64);
 
                 if (place < word * 64 + 64)
                         return place < t->n ? place : RECORD_NONE;

@@ -88,7 +88,7 @@ static int deliver(struct store *s, const char *text, int fd) {
 
 static void wait_for_room(struct store *s) {
         if (!event_pending(&s->event, EV_WRITE, NULL))
-                (void)event_add(&s->event, &(struct timeval){ .tv_usec = RETRY_MS * 1000 });
+                (void)event_add(&s->event, &(struct timeval){ .tv_usec = RETRY_MS * 1000L });
 }
 
 static void free_first(struct store *s) {

@@ -85,6 +85,7 @@ static void place(const struct keeper *k) {
         int n = 1 + (int)k->n;
         int *fds = calloc((size_t)n, sizeof(int));
 
+        CHILD_CHECK(fds);
         fds[0] = k->listener;
         for (int i = 1; i < n; i++)
                 fds[i] = k->kept[k->n - (size_t)i].fd; /* the last comes first */
