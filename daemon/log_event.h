@@ -19,6 +19,9 @@ enum log_event {
         LOG_EVENT_CHANGED, /* a segment's owner, group or mode */
         LOG_EVENT_REMOVED,
         LOG_EVENT_LEFT_OUT, /* lines of the log */
+        LOG_EVENT_RESTORED, /* what the instance before has left */
+        LOG_EVENT_LOST,     /* a segment, or readers, of the instance before */
+        LOG_EVENT_STORE,    /* the service manager does not keep what it should */
 };
 
 #define LOG_EVENT_IDS                                                            \
@@ -35,4 +38,7 @@ enum log_event {
                 [LOG_EVENT_CHANGED] = "4fe6dd4f955b46cab7b7c2eb124e9b9b",        \
                 [LOG_EVENT_REMOVED] = "3f9ea9ef6685450d884e8c778d6333b8",        \
                 [LOG_EVENT_LEFT_OUT] = "b954bcda4978417bb34f3f32053e38fa",       \
+                [LOG_EVENT_RESTORED] = "22a30bc6e2bc4712950628f53ecb7105",       \
+                [LOG_EVENT_LOST] = "3dcd28ad2bd5455791c07379ffcfcb6c",           \
+                [LOG_EVENT_STORE] = "8632c2635ce04849b5f1b1d4ab26cc43",          \
         }

@@ -40,7 +40,8 @@ static __attribute__((format(printf, 2, 3))) void refuse(const char *name, const
         va_start(args, format);
         (void)vsnprintf(why, sizeof(why), format, args);
         va_end(args);
-        log_write(LOG_ERR, &(struct log_about){ .segment = name }, "segment %s is lost: %s", name, why);
+        log_write(LOG_ERR, &(struct log_about){ .event = LOG_EVENT_LOST, .segment = name }, "segment %s is lost: %s",
+                  name, why);
 }
 
 static int compare_ids(const void *a, const void *b) {
@@ -177,6 +178,11 @@ static int restore_segments(struct restoration *r, const struct record *record) 
 
 /* ---- groups ----------------------------------------------------------------------------------------------------- */
 
+static void lose_group(const struct segment *s, const struct record_group *b, const char *why) {
+        log_write(LOG_WARNING, &(struct log_about){ .event = LOG_EVENT_LOST, .segment = s->name },
+                  "%s: the readers of uid %" PRIu32 " go on without the daemon: %s", s->name, b->uid, why);
+}
+
 static void restore_group(struct restoration *r, const struct record_group *b) {
         CLEANUP(user_unrefp) struct user *user = NULL;
         struct segment *s = find(r, b->segment);
@@ -189,14 +195,14 @@ static void restore_group(struct restoration *r, const struct record_group *b) {
         if (!s || !(b->flags & RECORD_GROUP_ENTERED))
                 return;
         if (b->index >= LAYOUT_GROUPS_MAX || b->account >= LAYOUT_GROUPS_MAX || s->group_indices >> b->index & 1) {
-                log_warning("%s: the readers of uid %" PRIu32 " have a record that makes no sense", s->name, b->uid);
+                lose_group(s, b, "their record makes no sense");
                 return;
         }
         table = inheritance_take(r->in, 't', b->id);
         bell = inheritance_take(r->in, 'b', b->id);
         if (table < 0 || bell < 0 || !inheritance_is_memfd(table, group_table_size(), b->inode) ||
             !inheritance_is_bell(bell)) {
-                log_warning("%s: the table or bell of the readers of uid %" PRIu32 " was not kept", s->name, b->uid);
+                lose_group(s, b, "their table or bell was not kept");
                 fd_close(table);
                 fd_close(bell);
                 return;
@@ -204,7 +210,7 @@ static void restore_group(struct restoration *r, const struct record_group *b) {
         user = user_get(&r->server->users, b->uid);
         e = user ? group_restore(&g, s->estate, user, b, table, bell) : -ENOMEM;
         if (e) {
-                log_warning("%s: no memory for the readers of uid %" PRIu32, s->name, b->uid);
+                lose_group(s, b, "no memory");
                 return;
         }
         LIST_INSERT_HEAD(&s->groups, g, link);
@@ -219,7 +225,8 @@ static void restore_groups(struct restoration *r, const struct record *record) {
                 if (outcome == 0)
                         restore_group(r, &body);
                 else if (outcome != RECORD_E_FREE)
-                        log_error("the record of a reader group (place %" PRIu32 ") does not check: its readers go on "
+                        log_event(LOG_ERR, LOG_EVENT_LOST,
+                                  "the record of a reader group (place %" PRIu32 ") does not check: its readers go on "
                                   "without the daemon",
                                   place);
         }
@@ -265,7 +272,7 @@ static int open_records(struct restoration *r) {
                         continue;
                 }
                 r->foreign |= e == RECORD_E_VERSION;
-                log_error("record %" PRIu64 " %s", generation,
+                log_event(LOG_ERR, LOG_EVENT_LOST, "record %" PRIu64 " %s", generation,
                           e == RECORD_E_VERSION
                                   ? "is of another version of shmd: its segments are kept for that version, but cannot "
                                     "be had from this one"
@@ -372,7 +379,8 @@ int restore(struct server *server, struct inheritance *in) {
                 give_up_records(&r);
                 give_up_rest(&r);
                 if (store->n > store->max + 1)
-                        log_error("%zu descriptors are to be kept over a restart, and %zu may be: raise "
+                        log_event(LOG_ERR, LOG_EVENT_STORE,
+                                  "%zu descriptors are to be kept over a restart, and %zu may be: raise "
                                   "FileDescriptorStoreMax= and $SHMD_STORE_MAX, or segments will be lost",
                                   store->n, store->max + 1);
                 if (!server->estate.kept)
@@ -469,7 +477,7 @@ int restore_finish(struct server *server) {
                 segment_unref(server->restored[i]);
         }
         if (e == 0 && server->n_restored > 0)
-                log_info("taken over: %zu segments", server->n_restored);
+                log_event(LOG_INFO, LOG_EVENT_RESTORED, "taken over: %zu segments", server->n_restored);
         free(STEAL_PTR(server->restored));
         server->n_restored = 0;
         ghosts_start(server);

@@ -274,7 +274,7 @@ static int take_over(struct server *server) {
                 r = restore_finish(server);
         inheritance_deinit(&in);
         if (r < 0)
-                log_error("cannot start: %s", strerror(-r));
+                log_event(LOG_ERR, LOG_EVENT_START_FAILED, "cannot start: %s", strerror(-r));
         return r;
 }
 

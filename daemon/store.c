@@ -78,7 +78,8 @@ static int deliver(struct store *s, const char *text, int fd) {
                 return -EAGAIN;
         default:
                 if (!s->complained)
-                        log_error("the service manager cannot be told what to keep over a restart: %s; this is said "
+                        log_event(LOG_ERR, LOG_EVENT_STORE,
+                                  "the service manager cannot be told what to keep over a restart: %s; this is said "
                                   "once",
                                   strerror(-r));
                 s->complained = true;
@@ -122,7 +123,7 @@ static void send_or_queue(struct store *s, const char *text, int fd) {
                 (void)snprintf(m->text, sizeof(m->text), "%s", text);
         }
         if (!m || (fd >= 0 && m->fd < 0)) {
-                log_error("no memory or descriptor to have %s kept over a restart", text);
+                log_event(LOG_ERR, LOG_EVENT_STORE, "no memory or descriptor to have %s kept over a restart", text);
                 free(m);
                 return;
         }
@@ -152,9 +153,10 @@ int store_init(struct store *s, struct event_base *base, uint64_t max) {
         *s = (struct store){ .socket = -1 };
         TAILQ_INIT(&s->queue);
         if (max > DESCRIPTORS_MAX) {
-                log_notice("of %" PRIu64 " descriptors that the service manager would keep, %d are used: it could not "
-                           "start the service again with more names",
-                           max, DESCRIPTORS_MAX);
+                log_event(LOG_NOTICE, LOG_EVENT_LIMIT,
+                          "of %" PRIu64 " descriptors that the service manager would keep, %d are used: it could not "
+                          "start the service again with more names",
+                          max, DESCRIPTORS_MAX);
                 max = DESCRIPTORS_MAX;
         }
         store_limit(s, max);
@@ -162,7 +164,8 @@ int store_init(struct store *s, struct event_base *base, uint64_t max) {
                 return 0;
         r = dial(s);
         if (r < 0) {
-                log_error("cannot reach the service manager that is to keep descriptors: %s", strerror(-r));
+                log_event(LOG_ERR, LOG_EVENT_STORE, "cannot reach the service manager that is to keep descriptors: %s",
+                          strerror(-r));
                 return r;
         }
         (void)event_assign(&s->event, base, s->socket, EV_WRITE, on_room, s);
@@ -183,7 +186,7 @@ void store_flush(struct store *s) {
                 struct pollfd p = { .fd = s->socket, .events = POLLOUT };
 
                 if (poll(&p, 1, FLUSH_MS) == 0) {
-                        log_warning("the service manager does not take what it is to keep");
+                        log_event(LOG_WARNING, LOG_EVENT_STORE, "the service manager does not take what it is to keep");
                         return;
                 }
                 on_room(s->socket, EV_WRITE, s);

@@ -43,10 +43,13 @@ for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
         restarted_after "kill $i in a row" systemctl kill --signal KILL shmd.service
 done
 
-step 'a stop ends it, until the next client'
+step 'a stop ends it, until the next client; segments stay where systemd keeps what it has'
 systemctl stop shmd.service 2>/dev/null || fail 'stop'
 is 0 "$(show ExecMainStatus)" 'its exit status'
 answers || fail 'it does not answer after a stop'
+kept=0
+[ "$(show FileDescriptorStorePreserve)" != yes ] || kept=2
+is $kept "$(shmctl list --noheadings | wc -l)" 'the segments after a stop'
 
 step 'a daemon that hangs is restarted'
 drop_in shmd.service '[Service]
@@ -112,8 +115,17 @@ answers || fail 'it does not answer without a bus'
 said 'no more than 100 are stored' && fail 'the bus has answered while it was stopped'
 kill -CONT "$bus"
 eventually said 'no more than 100 are stored'
-answers || fail 'it does not answer'
+n=0
+while refused=$(shmctl create "many/$n" --size 4K 2>&1); do
+        n=$((n + 1))
+        [ $n -le 100 ] || fail "$n segments, and room for 100 descriptors"
+done
+[ $n -ge 90 ] || fail "no more than $n segments: $refused"
+systemctl restart shmd.service || fail 'restart'
+is $n "$(shmctl list 'many/*' --noheadings | wc -l)" 'the segments after a restart'
 drop_in shmd.service
+systemctl restart shmd.service
+is $n "$(shmctl list 'many/*' --noheadings | wc -l)" 'the segments after another restart'
 
 step 'the socket: group and mode by a drop-in, a second place'
 groupadd viewers
@@ -124,6 +136,7 @@ SocketMode=0660
 SocketGroup=viewers
 ListenSequentialPacket=/run/shmd/second.sock'
 systemctl restart shmd.socket || fail 'restart of the socket'
+is $n "$(shmctl list 'many/*' --noheadings | wc -l)" 'the segments after the socket was made anew'
 is 'root viewers 660' "$(stat -c '%U %G %a' $socket)" 'the socket'
 as two shmctl list >/dev/null || fail 'the group is not served'
 as one shmctl list >/dev/null 2>&1 && fail 'somebody outside the group is served'
