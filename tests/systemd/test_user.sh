@@ -54,7 +54,8 @@ step 'killed, hanging, reloaded'
 pid=$(property MainPID)
 kill -KILL "$pid"
 eventually pid_is_not "$pid"
-alice shmctl list >/dev/null || fail 'it does not answer after a kill'
+is hers "$(alice shmctl list --noheadings --raw --output NAME)" 'what she sees after a kill'
+is frame "$(alice shmctl read hers)" 'the frame after a kill'
 printf '[Service]\nWatchdogSec=2s\n' >/etc/systemd/user/shmd.service.d/test.conf
 hers daemon-reload && hers restart shmd.service || fail 'restart'
 pid=$(property MainPID)
