@@ -104,14 +104,15 @@ static int surplus(const struct soak *s, int number) {
         return n;
 }
 
-/* Readers' entries that are lost: with all of one group taken there must be one group. */
+/* Readers' entries that are lost: with all of one group taken there must be one group. Of the segment, which is open, the
+ * daemon has two descriptions. */
 static int lost_entries(struct soak *s) {
         static struct shmd_reader *all[LAYOUT_READERS_MAX];
         int n;
 
         for (unsigned i = 0; i < LAYOUT_READERS_MAX; i++)
                 all[i] = reader(s->conn, NAME, 0);
-        n = surplus(s, s->fds + 1 + 2 + LAYOUT_READERS_MAX);
+        n = surplus(s, s->fds + 2 + 2 + LAYOUT_READERS_MAX);
         for (unsigned i = 0; i < LAYOUT_READERS_MAX; i++)
                 shmd_reader_close(all[i]);
         return n;
