@@ -2,6 +2,7 @@
 #include "tests/integration/fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
 #include <signal.h>
@@ -47,6 +48,8 @@ static void run(const struct fixture *f, const char *notify, uid_t uid, const ch
                                                  "warning", "--socket",       f->socket,   "--max-clients",
                                                  "1500",    "--max-segments", "1500" };
         unsigned n = 11;
+        /* That other user may not come by where it lies. */
+        int program = open(SHMD_BIN_DIR "/shmd", O_PATH | O_CLOEXEC);
 
         if (uid && !become(uid)) {
                 perror("becoming another user");
@@ -56,7 +59,7 @@ static void run(const struct fixture *f, const char *notify, uid_t uid, const ch
         while (arguments && *arguments && n < ARGUMENTS_MAX + 11)
                 argv[n++] = *arguments++;
         (void)setenv("NOTIFY_SOCKET", notify, 1);
-        (void)execv(SHMD_BIN_DIR "/shmd", (char *const *)(uintptr_t)argv);
+        (void)fexecve(program, (char *const *)(uintptr_t)argv, environ);
         perror(SHMD_BIN_DIR "/shmd");
         _exit(127);
 }

@@ -49,12 +49,18 @@ DESTDIR=$stage cmake --install "$build" --prefix /usr/local >"$stage/log" 2>&1 |
 }
 rm "$stage/log"
 
-# What is not on the root file system, the box does not have.
+# What the box does not have: what is not on the root file system, and what is below directories that it has empty.
 binds=
-for directory in "$build" "$here" ${SHMD_BOX_KEEP:+"$SHMD_BOX_KEEP"}; do
-        [ "$(stat -c %d "$directory")" = "$(stat -c %d /)" ] && [ "$directory" != "${SHMD_BOX_KEEP-}" ] ||
-                binds="$binds --bind $directory"
-done
+bind_missing() {
+        case $1 in
+        /tmp/* | /run/*) ;;
+        *) [ "$(stat -c %d "$1")" != "$(stat -c %d /)" ] || return 0 ;;
+        esac
+        binds="$binds --bind $1"
+}
+bind_missing "$(readlink -f -- "$here/../..")"
+bind_missing "$build"
+[ -z "${SHMD_BOX_KEEP-}" ] || binds="$binds --bind $SHMD_BOX_KEEP"
 SHMD_BOX=1
 export SHMD_BOX
 # shellcheck disable=SC2086 # a list of words

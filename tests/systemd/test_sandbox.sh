@@ -8,6 +8,12 @@ bin=$1
 
 filter=$(sed -n '/^SystemCallFilter=\|^SystemCallArchitectures=\|^Restrict\|^MemoryDenyWriteExecute=\|^LockPersonality=/p' \
         "$(show FragmentPath)")
+# The unit's user has to come by; what is changed here is not changed outside.
+directory=$bin
+while [ "$directory" != / ]; do
+        find "$directory" -maxdepth 0 ! -perm -o=x -exec chmod o+x {} +
+        directory=$(dirname -- "$directory")
+done
 for program in test_requests test_segments test_service test_start; do
         step "$program"
         cat >/run/systemd/system/sandbox.service <<END
@@ -19,6 +25,7 @@ LimitNOFILE=20000
 CapabilityBoundingSet=
 NoNewPrivileges=yes
 PrivateTmp=yes
+BindReadOnlyPaths=$bin
 PrivateNetwork=yes
 SystemCallErrorNumber=kill
 $filter
