@@ -8,6 +8,7 @@
 
 enum {
         WORD_CONFIG = OPTIONS, /* what is below is the index of an option */
+        WORD_REPLACE,
         WORD_HELP,
         WORD_VERSION,
         WORDS,
@@ -20,21 +21,24 @@ static void print_help(void) {
                "  --config PATH             read this file; otherwise " CONFIG_NAME ", if there is one, in the\n"
                "                            directory $CONFIGURATION_DIRECTORY or " CONFIG_DIRECTORY "\n");
         options_print();
-        printf("  --help                    print this\n"
+        printf("  --replace                 take over from the daemon that listens there, with all that it has;\n"
+               "                            it ends, and clients go on\n"
+               "  --help                    print this\n"
                "  --version                 print the version\n"
                "\n"
                "SIZE is in bytes, or with K, M, G or T behind it in units of 1024, 1024^2 and so on.\n"
                "\n"
-               "The file has 'option = value' lines under [shmd], with all of the above but --config, --help and\n"
-               "--version; what the command line says stands above it. Under [names] it has who may create names\n"
-               "that begin so, such as 'cam/ = group video, user alice'; '* = nobody' for all others. SIGHUP has it\n"
-               "read anew.\n");
+               "The file has 'option = value' lines under [shmd], with all of the above but --config, --replace,\n"
+               "--help and --version; what the command line says stands above it. Under [names] it has who may\n"
+               "create names that begin so, such as 'cam/ = group video, user alice'; '* = nobody' for all others.\n"
+               "SIGHUP has it read anew.\n");
 }
 
 static void fill_words(struct option *words) {
         for (enum options_index i = 0; i < OPTIONS; i++)
                 words[i] = (struct option){ options_name(i), required_argument, NULL, (int)i };
         words[WORD_CONFIG] = (struct option){ "config", required_argument, NULL, WORD_CONFIG };
+        words[WORD_REPLACE] = (struct option){ "replace", no_argument, NULL, WORD_REPLACE };
         words[WORD_HELP] = (struct option){ "help", no_argument, NULL, WORD_HELP };
         words[WORD_VERSION] = (struct option){ "version", no_argument, NULL, WORD_VERSION };
         words[WORDS] = (struct option){ 0 };
@@ -48,6 +52,9 @@ static int take(struct options *o, int word, const char **config, char *text, si
                         return 0;
                 (void)snprintf(text, size, "--config is empty: it must be the path of a file");
                 return OPTIONS_E_WRONG;
+        case WORD_REPLACE:
+                o->replace = true;
+                return 0;
         case WORD_HELP:
                 print_help();
                 return OPTIONS_E_DONE;

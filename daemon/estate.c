@@ -16,9 +16,16 @@
 #define GROUPS (UINT32_C(1) << 22)
 #define RESULTS (UINT32_C(1) << 20)
 
+static void on_settled(struct store *store);
+
 int estate_init(struct estate *e, struct event_base *base, uint64_t store_max) {
+        int r;
+
         *e = (struct estate){ .record = RECORD_INIT, .counters = RECORD_NONE };
-        return store_init(&e->store, base, store_max);
+        LIST_INIT(&e->segments);
+        r = store_init(&e->store, base, store_max);
+        e->store.settled = on_settled;
+        return r;
 }
 
 void estate_deinit(struct estate *e) {
@@ -83,7 +90,7 @@ int estate_reserve_segment(struct estate *e, struct segment *s) {
         return ESTATE_E_FULL;
 }
 
-static void write_segment(struct estate *e, const struct segment *s) {
+static void write_segment(struct estate *e, struct segment *s) {
         struct record_segment body = {
                 .id = s->id,
                 .inode = s->inode,
@@ -102,6 +109,8 @@ static void write_segment(struct estate *e, const struct segment *s) {
                          (s->used ? RECORD_SEGMENT_USED : 0),
         };
 
+        s->tentative = s->tentative && !store_is_settled(&e->store);
+        body.state |= s->tentative ? RECORD_SEGMENT_TENTATIVE : 0;
         body.foreign_holds = s->foreign_holds;
         memcpy(body.writers, s->writer_ids, sizeof(body.writers));
         (void)snprintf(body.name, sizeof(body.name), "%s", s->name);
@@ -114,8 +123,35 @@ void estate_keep_segment(struct estate *e, struct segment *s) {
 
         s->inode = inode(s->fd);
         store_put(&e->store, s->fd, estate_name(name, 'd', s->id));
-        s->kept = true;
+        estate_adopt_segment(e, s);
+        s->tentative = true;
         write_segment(e, s);
+        e->tentative |= s->tentative;
+}
+
+void estate_adopt_segment(struct estate *e, struct segment *s) {
+        s->kept = true;
+        LIST_INSERT_HEAD(&e->segments, s, estate_link);
+}
+
+/* What was tentative is sure now. */
+static void on_settled(struct store *store) {
+        struct estate *e = container_of(store, struct estate, store);
+        struct segment *s;
+
+        if (!e->tentative || e->sealed)
+                return;
+        e->tentative = false;
+        LIST_FOREACH (s, &e->segments, estate_link)
+                if (s->tentative)
+                        write_segment(e, s);
+}
+
+void estate_for_each(struct estate *e, void (*fn)(struct segment *s, void *data), void *data) {
+        struct segment *s;
+
+        LIST_FOREACH (s, &e->segments, estate_link)
+                fn(s, data);
 }
 
 void estate_update_segment(struct estate *e, struct segment *s) {
@@ -130,10 +166,12 @@ void estate_drop_segment(struct estate *e, struct segment *s) {
                 return;
         record_free(&e->record, RECORD_SEGMENT, s->place);
         s->place = RECORD_NONE;
-        if (s->kept)
+        if (s->kept) {
+                LIST_REMOVE(s, estate_link);
                 store_remove(&e->store, estate_name(name, 'd', s->id));
-        else
+        } else {
                 store_release(&e->store, 1);
+        }
         s->kept = false;
 }
 

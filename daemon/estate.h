@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include <bsd/sys/queue.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,10 +22,12 @@ struct segment;
 
 struct estate {
         struct store store;
+        LIST_HEAD(, segment) segments; /* that are kept */
         struct record record;
         uint32_t counters; /* their place */
         uint64_t next_id;  /* of a segment or a group */
         bool kept;         /* the record is with the store */
+        bool tentative;    /* a segment is */
         bool sealed;       /* nothing is given up any more: the next instance gets it */
 };
 
@@ -59,6 +62,12 @@ int estate_reserve_group(struct estate *e, struct group *g);
 /* It is complete: keep it. */
 void estate_keep_segment(struct estate *e, struct segment *s);
 void estate_keep_group(struct estate *e, struct group *g);
+
+/* One that is kept since before. */
+void estate_adopt_segment(struct estate *e, struct segment *s);
+
+/* Call @fn for each that is kept. */
+void estate_for_each(struct estate *e, void (*fn)(struct segment *s, void *data), void *data);
 
 /* What is recorded of it has changed. Also for one that is not kept. */
 void estate_update_segment(struct estate *e, struct segment *s);

@@ -93,8 +93,8 @@ void inheritance_deinit(struct inheritance *in) {
 bool inheritance_is_memfd(int fd, uint64_t size, uint64_t inode) {
         struct stat st;
 
-        return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 07777) == 0600 && st.st_uid == geteuid() &&
-               (uint64_t)st.st_size == size && st.st_ino == inode &&
+        return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 07777) == 0600 &&
+               (geteuid() == 0 || st.st_uid == geteuid()) && (uint64_t)st.st_size == size && st.st_ino == inode &&
                (fcntl(fd, F_GET_SEALS) & (F_SEAL_GROW | F_SEAL_SHRINK)) == (F_SEAL_GROW | F_SEAL_SHRINK) &&
                (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR;
 }

@@ -290,21 +290,61 @@ static int take_passed(struct listeners *l, struct inheritance *in) {
 
 /* ---- beginning and end ------------------------------------------------------------------------------------------ */
 
-int listeners_init(struct server *server, const char *path, struct inheritance *in) {
+void listeners_prepare(struct server *server) {
         struct listeners *l = &server->listeners;
-        int r;
 
         *l = (struct listeners){ .lock = -1, .reserve = open("/dev/null", O_RDONLY | O_CLOEXEC) };
         (void)evtimer_assign(&l->pause, server->base, on_pause_end, server);
-        r = take_passed(l, in);
-        if (r == 0 && l->n == 0)
-                r = own_socket(l, path);
+}
+
+int listeners_start(struct server *server) {
+        struct listeners *l = &server->listeners;
+
         for (size_t i = 0; i < l->n; i++)
                 (void)event_assign(&l->events[i], server->base, l->sockets[i], EV_READ | EV_PERSIST, on_client, server);
-        for (size_t i = 0; i < l->n && r >= 0; i++)
+        l->started = true;
+        for (size_t i = 0; i < l->n; i++)
                 if (event_add(&l->events[i], NULL) < 0)
-                        r = -ENOMEM;
-        return r < 0 ? r : 0;
+                        return -ENOMEM;
+        return 0;
+}
+
+int listeners_init(struct server *server, const char *path, struct inheritance *in) {
+        struct listeners *l = &server->listeners;
+        int r = take_passed(l, in);
+
+        if (r == 0 && l->n == 0)
+                r = own_socket(l, path);
+        return r;
+}
+
+/* The file is ours with the lock. */
+static int own_file(struct listeners *l, const char *path, int lock) {
+        struct stat st;
+
+        l->lock = lock;
+        l->path = strdup(path);
+        if (!l->path || asprintf(&l->lock_path, "%s.lock", path) < 0) {
+                l->lock_path = NULL;
+                return -ENOMEM;
+        }
+        if (lstat(path, &st) < 0)
+                return -errno;
+        l->device = st.st_dev;
+        l->inode = st.st_ino;
+        return 0;
+}
+
+int listeners_take(struct server *server, int fd, bool lock) {
+        struct listeners *l = &server->listeners;
+        int r;
+
+        if (lock)
+                return own_file(l, server->options->socket, fd);
+        r = take_socket(l, fd);
+        if (r < 0)
+                fd_close(fd);
+        return r;
 }
 
 void listeners_deinit(struct server *server) {
@@ -313,16 +353,17 @@ void listeners_deinit(struct server *server) {
 
         (void)event_del(&l->pause);
         for (size_t i = 0; i < l->n; i++) {
-                (void)event_del(&l->events[i]);
+                if (l->started)
+                        (void)event_del(&l->events[i]);
                 fd_close(l->sockets[i]);
         }
         l->n = 0;
         fd_close(STEAL_FD(l->reserve));
         /* Somebody may have put another one there. */
-        if (l->path && lstat(l->path, &st) == 0 && st.st_dev == l->device && st.st_ino == l->inode)
+        if (l->path && l->started && lstat(l->path, &st) == 0 && st.st_dev == l->device && st.st_ino == l->inode)
                 (void)unlink(l->path);
         free(STEAL_PTR(l->path));
-        if (l->lock >= 0)
+        if (l->lock >= 0 && l->started)
                 (void)unlink(l->lock_path);
         fd_close(STEAL_FD(l->lock));
         free(STEAL_PTR(l->lock_path));

@@ -22,6 +22,7 @@ struct listeners {
         struct event events[LISTENERS_MAX];
         int sockets[LISTENERS_MAX];
         struct event pause; /* until it goes on */
+        bool started;       /* and what it has is its own */
         bool paused;
         bool complained;
         int reserve; /* a descriptor to turn one client away with */
@@ -44,6 +45,15 @@ struct listeners {
  * Return: 0 or a negative errno.
  */
 int listeners_init(struct server *server, const char *path, struct inheritance *in);
+
+/* The same without looking for any: listeners_take() brings them, and listeners_start() begins. */
+void listeners_prepare(struct server *server);
+
+/* One from the instance before: a socket, or the lock of its file. Consumed. Return: 0 or a negative errno. */
+int listeners_take(struct server *server, int fd, bool lock);
+
+/* Accept clients. Return: 0 or a negative errno. */
+int listeners_start(struct server *server);
 
 /* Also after a failure. Removes what was made. */
 void listeners_deinit(struct server *server);

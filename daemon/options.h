@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -31,6 +32,7 @@ enum options_index {
 #define OPTIONS_TEXT_SIZE 512
 
 struct options {
+        bool replace; /* take over from the running one */
         char *socket; /* owned; where to listen if nobody passes a socket; NULL: see options_socket() */
         uint64_t max_segments;
         uint64_t max_bytes; /* 0: to be derived from the memory */

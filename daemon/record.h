@@ -34,7 +34,8 @@ struct record_counters {
 };
 
 #define RECORD_SEGMENT_REMOVED 0x1u
-#define RECORD_SEGMENT_USED 0x2u /* somebody has had it open */
+#define RECORD_SEGMENT_USED 0x2u      /* somebody has had it open */
+#define RECORD_SEGMENT_TENTATIVE 0x4u /* the store may not have its memory: nobody was told yet that it is there */
 
 struct record_segment {
         uint64_t id;

@@ -114,6 +114,12 @@ static void enqueue(struct request *r, struct request_queue *queue) {
         TAILQ_INSERT_TAIL(queue, r, queue_link);
 }
 
+void request_put_off(struct request *r, struct request_queue *queue) {
+        enqueue(r, queue);
+        server_defer(r->connection->server);
+        connection_update(r->connection);
+}
+
 void request_run_again(struct request *r) {
         enqueue(r, &r->connection->server->woken);
         server_defer(r->connection->server);
@@ -187,9 +193,10 @@ static void request_hello(struct request *r) {
 /* ---- dispatch --------------------------------------------------------------------------------------------------- */
 
 static void (*const handlers[PROTO_OP_REQUESTS])(struct request *r) = {
-        [PROTO_OP_HELLO] = request_hello, [PROTO_OP_CREATE] = request_create, [PROTO_OP_OPEN] = request_open,
-        [PROTO_OP_STAT] = request_stat,   [PROTO_OP_LIST] = request_list,     [PROTO_OP_REMOVE] = request_remove,
-        [PROTO_OP_CHMOD] = request_chmod, [PROTO_OP_CHOWN] = request_chown,   [PROTO_OP_CLAIM] = request_claim,
+        [PROTO_OP_HELLO] = request_hello,     [PROTO_OP_CREATE] = request_create, [PROTO_OP_OPEN] = request_open,
+        [PROTO_OP_STAT] = request_stat,       [PROTO_OP_LIST] = request_list,     [PROTO_OP_REMOVE] = request_remove,
+        [PROTO_OP_CHMOD] = request_chmod,     [PROTO_OP_CHOWN] = request_chown,   [PROTO_OP_CLAIM] = request_claim,
+        [PROTO_OP_REPLACE] = request_replace,
 };
 
 void request_run(struct request *r) {

@@ -40,5 +40,8 @@ void request_receive(struct connection *c, struct packet *packet);
 /* Go on with one that had to wait. */
 void request_run(struct request *r);
 
+/* It is one to be replaced, and nothing is half done: does not return if that works, frees it otherwise. */
+void request_hand_over(struct request *r);
+
 /* The client is gone; frees it. */
 void request_abandon(struct request *r);

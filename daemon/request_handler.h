@@ -50,6 +50,9 @@ bool request_fail_waiting(struct request *r);
 /* Run it again when something has happened to that name. */
 void request_wait(struct request *r, const char *name);
 
+/* It is in that queue of the server's, which is looked at at the end of the turn. */
+void request_put_off(struct request *r, struct request_queue *queue);
+
 /* Run it again in the next turn. */
 void request_run_again(struct request *r);
 
@@ -83,3 +86,4 @@ void request_remove(struct request *r);
 void request_chmod(struct request *r);
 void request_chown(struct request *r);
 void request_claim(struct request *r);
+void request_replace(struct request *r);

@@ -22,13 +22,17 @@
 
 #define RECORDS_MAX 8 /* an instance that dies at its start may leave one more */
 
+#define UNBORN_MAX 4096
+
 struct restoration {
         struct server *server;
         struct inheritance *in;
         size_t n_records;
         struct record records[RECORDS_MAX];
         size_t n_sorted; /* segments from the records before */
-        bool foreign;    /* a record of another version: what is left over may be its */
+        size_t n_unborn;
+        uint64_t unborn[UNBORN_MAX]; /* segments that nobody was told of, and that the store does not have */
+        bool foreign;                /* a record of another version: what is left over may be its */
 };
 
 /* ---- segments --------------------------------------------------------------------------------------------------- */
@@ -139,6 +143,11 @@ static int restore_segment(struct restoration *r, const struct record_segment *b
                 return 0;
         }
         fd = inheritance_take(r->in, 'd', b->id);
+        if (fd < 0 && b->state & RECORD_SEGMENT_TENTATIVE) {
+                if (r->n_unborn < UNBORN_MAX)
+                        r->unborn[r->n_unborn++] = b->id;
+                return 0;
+        }
         if (fd < 0) {
                 refuse(b->name, "its memory was not kept: is FileDescriptorStoreMax= lower than $SHMD_STORE_MAX?");
                 return 0;
@@ -234,12 +243,20 @@ static void restore_groups(struct restoration *r, const struct record *record) {
 
 /* ---- results ---------------------------------------------------------------------------------------------------- */
 
+/* Is it one that has not come to be, though the record has it? */
+static bool is_tentative(const struct restoration *r, uint64_t id) {
+        for (size_t i = 0; i < r->n_unborn; i++)
+                if (r->unborn[i] == id)
+                        return true;
+        return false;
+}
+
 /* Did it take effect? */
 static bool has_happened(const struct restoration *r, const struct record_result *b) {
         const struct proto_header *reply = (const struct proto_header *)(const void *)b->reply;
         const struct segment *s = find(r, b->segment);
 
-        if (b->done)
+        if (b->done && !is_tentative(r, b->segment))
                 return true;
         return reply->op == PROTO_OP_CREATE ? s != NULL : !s || s->state == SEGMENT_REMOVED;
 }
@@ -365,8 +382,10 @@ static int restore_all(struct restoration *r) {
 }
 
 int restore(struct server *server, struct inheritance *in) {
-        struct restoration r = { .server = server, .in = in };
+        static struct restoration r; /* large, and once */
         int e;
+
+        r = (struct restoration){ .server = server, .in = in };
 
         store_count(&server->estate.store, in->n);
         e = restore_all(&r);

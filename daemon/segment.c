@@ -187,7 +187,7 @@ int segment_restore(struct segment **out, const struct segment_parameters *p, co
         s->id = id;
         s->created = created;
         s->fd = STEAL_FD(own);
-        s->kept = true;
+        estate_adopt_segment(s->estate, s);
         s->place = record_take(&s->estate->record, RECORD_SEGMENT);
         if (s->place == RECORD_NONE)
                 return ESTATE_E_FULL;

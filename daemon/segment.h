@@ -50,6 +50,7 @@ struct segment_users {
 
 struct segment {
         RB_ENTRY(segment) by_name;        /* the registry's, unless SEGMENT_REMOVED */
+        LIST_ENTRY(segment) estate_link;  /* if kept */
         LIST_ENTRY(segment) changed_link; /* the notices' */
         enum segment_changed changed;
         enum segment_state state;
@@ -67,6 +68,7 @@ struct segment {
         struct user *room_user; /* a reference: on whose thread it is closed, see group.h */
         uint32_t place;         /* in the estate's record */
         bool kept;
+        bool tentative; /* so it is called in the record */
         uint64_t inode;
         struct geometry geometry;
         uint64_t rest_sequence; /* of the newest frame, while nobody has it open */

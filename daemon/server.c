@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/connection.h"
+#include "daemon/handover.h"
 #include "daemon/inheritance.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
@@ -48,6 +49,11 @@ static void settle(struct server *server) {
                 notice_flush(server);
         } while (!TAILQ_EMPTY(&server->dead));
         service_changed(server);
+        if ((r = TAILQ_FIRST(&server->successors))) {
+                TAILQ_REMOVE(&server->successors, r, queue_link);
+                r->queue = NULL;
+                request_hand_over(r);
+        }
 }
 
 static void on_deferred(evutil_socket_t fd, short what, void *data) {
@@ -235,6 +241,7 @@ static void init(struct server *server) {
         TAILQ_INIT(&server->woken);
         TAILQ_INIT(&server->starved);
         TAILQ_INIT(&server->parked);
+        TAILQ_INIT(&server->successors);
         (void)evtimer_assign(&server->deferred, server->base, on_deferred, server);
         notices_init(server);
         registry_init(&server->registry);
@@ -261,17 +268,34 @@ static void release(struct server *server) {
 }
 
 /* Sockets and segments: what the instance before has left, or our own. */
+static int inherit(struct server *server, struct handover *old, struct inheritance *in) {
+        int r = -ENOENT;
+
+        if (server->options->replace)
+                r = handover_take(old, server, in);
+        if (r == -ENOENT)
+                r = listeners_init(server, server->options->socket, in);
+        inheritance_sort(in);
+        return r;
+}
+
 static int take_over(struct server *server) {
+        struct handover old = { .socket = -1, .process = -1 };
         struct inheritance in = { 0 };
         int r = estate_init(&server->estate, server->base, server->store_max);
 
+        listeners_prepare(server);
         if (r == 0)
-                r = listeners_init(server, server->options->socket, &in);
-        inheritance_sort(&in);
+                r = inherit(server, &old, &in);
         if (r == 0)
                 r = restore(server, &in);
         if (r == 0)
+                r = handover_confirm(&old);
+        if (r == 0)
                 r = restore_finish(server);
+        if (r == 0)
+                r = listeners_start(server);
+        handover_deinit(&old);
         inheritance_deinit(&in);
         if (r < 0)
                 log_event(LOG_ERR, LOG_EVENT_START_FAILED, "cannot start: %s", strerror(-r));

@@ -59,6 +59,7 @@ struct server {
         struct request_queue woken;
         struct request_queue starved; /* they wait for what is leaving */
         struct request_queue parked;  /* they wait for ghosts */
+        struct request_queue successors;
         struct ghosts ghosts;
         struct results results;
         struct segment **restored; /* references; between restore() and restore_finish() */

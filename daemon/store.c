@@ -110,6 +110,8 @@ static void on_room(evutil_socket_t fd, short what, void *data) {
                 free_first(s);
         if (!TAILQ_EMPTY(&s->queue))
                 wait_for_room(s);
+        else if (s->settled)
+                s->settled(s);
 }
 
 static void send_or_queue(struct store *s, const char *text, int fd) {

@@ -29,7 +29,8 @@ struct store {
         size_t max; /* one less than there may be: the next instance keeps its record before it gives ours up */
         size_t n;   /* kept, or reserved */
         bool complained;
-        struct event event; /* until it takes more */
+        struct event event;               /* until it takes more */
+        void (*settled)(struct store *s); /* what had to wait has been taken */
         TAILQ_HEAD(, store_message) queue;
 };
 

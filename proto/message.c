@@ -44,7 +44,7 @@ size_t message_request_size(uint16_t op) {
                 [PROTO_OP_OPEN] = sizeof(struct proto_open),   [PROTO_OP_STAT] = sizeof(struct proto_stat),
                 [PROTO_OP_LIST] = sizeof(struct proto_list),   [PROTO_OP_REMOVE] = sizeof(struct proto_remove),
                 [PROTO_OP_CHMOD] = sizeof(struct proto_chmod), [PROTO_OP_CHOWN] = sizeof(struct proto_chown),
-                [PROTO_OP_CLAIM] = sizeof(struct proto_claim),
+                [PROTO_OP_CLAIM] = sizeof(struct proto_claim), [PROTO_OP_REPLACE] = sizeof(struct proto_header),
         };
 
         return op < PROTO_OP_REQUESTS ? sizes[op] : 0;

@@ -44,6 +44,7 @@ enum proto_op {
         PROTO_OP_CHMOD,     /* proto_chmod -> proto_header */
         PROTO_OP_CHOWN,     /* proto_chown -> proto_header */
         PROTO_OP_CLAIM,     /* proto_claim, 1 descriptor -> proto_claimed */
+        PROTO_OP_REPLACE,   /* proto_header -> proto_legacy, several; each but the last is answered by a proto_header */
         PROTO_OP_REQUESTS,  /* one past the last request */
 
         PROTO_OP_STATE = 0x100, /* notice: proto_state */
@@ -226,6 +227,22 @@ struct proto_claimed {
         uint32_t reserved;
 };
 
+#define PROTO_LEGACY_FDS 64
+
+/*
+ * A new instance of the daemon asks the running one to hand over. Descriptors with their names: a letter and a number (l:
+ * listening socket, k: lock of the socket's file; the others as in a service manager's store). The new one answers each
+ * message with a proto_header of the same op; when it has answered the last one, the old one ends.
+ */
+struct proto_legacy {
+        struct proto_header header;
+        uint32_t count; /* descriptors */
+        uint32_t more;  /* 1: another message follows */
+        uint32_t pid;   /* of the old instance */
+        uint32_t reserved;
+        char names[PROTO_LEGACY_FDS][24];
+};
+
 struct proto_stat {
         struct proto_header header;
         char name[PROTO_NAME_SIZE];
@@ -317,6 +334,7 @@ static_assert(sizeof(struct proto_open) == 40 + 208, "part of the protocol versi
 static_assert(sizeof(struct proto_users) == 32, "part of the protocol version");
 static_assert(sizeof(struct proto_opened) == 24 + 72 + 32 + 1032 + 8 * 64 + 8, "part of the protocol version");
 static_assert(sizeof(struct proto_claim) == 64, "part of the protocol version");
+static_assert(sizeof(struct proto_legacy) == 40 + 24 * PROTO_LEGACY_FDS, "part of the protocol version");
 static_assert(sizeof(struct proto_claimed) == 64, "part of the protocol version");
 static_assert(sizeof(struct proto_info) == 96 + 208 + 1032, "part of the protocol version");
 static_assert(sizeof(struct proto_list) == 24 + 256 + 208, "part of the protocol version");

@@ -1,9 +1,9 @@
 /*
- * test_restart.c -- the daemon is killed again and again under load: no frame is lost or torn, no wake-up is lost, no call
+ * test_restart.c -- the daemon is killed, or replaced, again and again under load: no frame is lost or torn, no wake-up is lost, no call
  * fails, nobody hears of an event that was none, and afterwards nothing is left over: in the daemon, in its clients, in
  * the store.
  *
- * SHMD_TEST_SEED repeats a run as far as the kernel's scheduling lets it; SHMD_TEST_LONG=1 kills ten times as often.
+ * SHMD_TEST_SEED repeats a run as far as the kernel's scheduling lets it; SHMD_TEST_LONG=1 does ten times as much.
  */
 #define _GNU_SOURCE
 #include <sys/mman.h>
@@ -28,8 +28,9 @@ struct scene {
         struct member members[MEMBERS_MAX];
         struct child children[MEMBERS_MAX];
         struct child visitors[VISITORS];
-        int fds;     /* of the daemon, with our connection and nothing else */
-        int our_fds; /* of this process */
+        int fds;       /* of the daemon, with our connection and nothing else */
+        int our_fds;   /* of this process */
+        unsigned kept; /* by the manager */
 };
 
 static unsigned rounds(unsigned n) {
@@ -212,14 +213,17 @@ static void restart(struct scene *s, unsigned round) {
         manager_up(s->manager);
 }
 
-static void test_restarts(void **state) {
-        struct scene *s = *state;
-        unsigned n = rounds(30);
+static void replace(struct scene *s, unsigned round) {
+        (void)round;
+        (void)usleep((useconds_t)random_below(&s->random, 5000));
+        assert_int_equal(manager_replace(s->manager, NULL), 0);
+}
 
+static void run(struct scene *s, unsigned n, void (*again)(struct scene *s, unsigned round)) {
         start_all(s);
         for (unsigned round = 0; round < n; round++) {
                 wait_for_progress(s);
-                restart(s, round);
+                again(s, round);
         }
         wait_for_progress(s);
         stop_all(s);
@@ -232,9 +236,12 @@ static void test_restarts(void **state) {
                       (unsigned long long)atomic_load(&s->visits->done));
 }
 
+static void test_restarts(void **state) { run(*state, rounds(30), restart); }
+static void test_replacements(void **state) { run(*state, rounds(100), replace); }
+
 /* ---- beginning and end ------------------------------------------------------------------------------------------ */
 
-static int setup(void **state) {
+static int setup_with(void **state, const struct manager_options *options) {
         struct scene *s = calloc(1, sizeof(*s));
 
         assert_non_null(s);
@@ -243,12 +250,21 @@ static int setup(void **state) {
         s->lossy = shared_new(sizeof(*s->lossy));
         s->presences = shared_new(2 * sizeof(*s->presences));
         s->visits = shared_new(sizeof(*s->visits));
-        s->manager = manager_start(NULL);
+        s->manager = manager_start(options);
         OK(s->conn, shmd_connect(&s->conn, manager_socket(s->manager)));
         s->fds = manager_fds(s->manager);
         s->our_fds = fd_count();
+        s->kept = manager_count(s->manager);
         *state = s;
         return 0;
+}
+
+static int setup(void **state) { return setup_with(state, NULL); }
+
+static int setup_plain(void **state) {
+        static const struct manager_options options = { .plain = 1 };
+
+        return setup_with(state, &options);
 }
 
 /* After a failure. */
@@ -277,7 +293,7 @@ static int teardown(void **state) {
         expect_users(s->conn, "lossy", 0, 0);
         while (shmd_list(s->conn, NULL, remove_one, name) == 1)
                 OK(s->conn, shmd_remove(s->conn, name));
-        manager_expect_count(s->manager, 1);
+        manager_expect_count(s->manager, s->kept);
         for (int i = 0; manager_fds(s->manager) != s->fds; i++) {
                 if (i == 60000)
                         fail_msg("the daemon has %d descriptors, not %d", manager_fds(s->manager), s->fds);
@@ -297,6 +313,7 @@ static int teardown(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_restarts, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_replacements, setup_plain, teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,6 +28,7 @@ enum what {
         WHAT_DOWN, /* signal -> 0 when it is gone */
         WHAT_UP,   /* -> the pid when it is ready */
         WHAT_UP_SOON,
+        WHAT_REPLACE, /* -> the pid when it is ready and the old one is gone, or minus the status if it ends instead */
         WHAT_COUNT,
         WHAT_BORROW, /* -> a descriptor */
         WHAT_FORGET,
@@ -68,10 +69,12 @@ struct keeper {
         int questions;
         int signals;
         pid_t daemon; /* 0: there is none */
+        pid_t old;    /* that is being replaced */
         bool ready;
         bool up; /* it is to run */
         bool deaf;
-        bool asked; /* somebody waits for it to be ready, or to be gone */
+        char extra[64]; /* argument for a replacement; "": none */
+        bool asked;     /* somebody waits for it to be ready, or to be gone */
         enum what pending;
         int status; /* with which it ended */
         unsigned starts;
@@ -124,6 +127,7 @@ static void start(struct keeper *k) {
         k->daemon = fork();
         CHILD_CHECK(k->daemon >= 0);
         if (k->daemon == 0) {
+                bool plain = k->options && k->options->plain;
                 const char *argv[ARGUMENTS_MAX + 8] = { "shmd", "--log-level", "warning", "--max-clients", "3000" };
                 const char *const *more = k->options ? k->options->arguments : NULL;
                 unsigned n = 5;
@@ -134,8 +138,18 @@ static void start(struct keeper *k) {
                 (void)sigprocmask(SIG_SETMASK, &none, NULL);
                 while (more && *more && n < ARGUMENTS_MAX)
                         argv[n++] = *more++;
-                set_environment(k);
-                place(k);
+                if (plain) {
+                        argv[n++] = "--socket";
+                        argv[n++] = k->m->socket;
+                        (void)setenv("NOTIFY_SOCKET", k->notify_path, 1);
+                } else {
+                        set_environment(k);
+                        place(k);
+                }
+                if (k->old) {
+                        argv[n++] = "--replace";
+                        argv[n++] = k->extra[0] ? k->extra : NULL;
+                }
                 (void)execv(SHMD_BIN_DIR "/shmd", (char *const *)(uintptr_t)argv);
                 perror(SHMD_BIN_DIR "/shmd");
                 _exit(127);
@@ -248,7 +262,7 @@ static void settle(struct keeper *k) {
                         return;
                 answer(k, k->status, -1);
         } else {
-                if (!k->ready || !k->daemon)
+                if (!k->ready || !k->daemon || k->old)
                         return;
                 answer(k, k->daemon, -1);
         }
@@ -257,10 +271,31 @@ static void settle(struct keeper *k) {
                 _exit(0);
 }
 
+/* Of two that run, one has ended: the old one, as it should; or the new one, and the old one goes on. */
+static bool reap_replaced(struct keeper *k) {
+        int status;
+
+        if (waitpid(k->old, &status, WNOHANG) == k->old) {
+                CHILD_EQUAL(status, 0);
+                k->old = 0;
+                return false; /* perhaps both have */
+        }
+        if (waitpid(k->daemon, &status, WNOHANG) != k->daemon)
+                return true;
+        k->daemon = k->old;
+        k->old = 0;
+        k->ready = true;
+        k->asked = false;
+        answer(k, -status, -1);
+        return true;
+}
+
 static void reap(struct keeper *k) {
         struct signalfd_siginfo info;
 
         (void)!read(k->signals, &info, sizeof(info));
+        if (k->old && reap_replaced(k))
+                return;
         if (!k->daemon || waitpid(k->daemon, &k->status, WNOHANG) != k->daemon)
                 return;
         k->daemon = 0;
@@ -294,6 +329,12 @@ static void listen_to_test(struct keeper *k) {
                 k->up = true;
                 if (!k->daemon)
                         start(k);
+                break;
+        case WHAT_REPLACE:
+                CHILD_CHECK(k->daemon && k->ready && !k->old);
+                (void)snprintf(k->extra, sizeof(k->extra), "%s", q.name);
+                k->old = k->daemon;
+                start(k);
                 break;
         case WHAT_PID:
                 break;
@@ -373,8 +414,10 @@ static void be_manager(const struct manager *m, const struct manager_options *op
         k->store_real = options && options->store_real ? options->store_real : k->store_max;
         (void)snprintf(k->notify_path, sizeof(k->notify_path), "%s/notify", m->directory);
         k->notify = bind_to(k->notify_path, SOCK_DGRAM);
-        k->listener = bind_to(m->socket, SOCK_SEQPACKET);
-        CHILD_EQUAL(listen(k->listener, 4096), 0);
+        if (!options || !options->plain) {
+                k->listener = bind_to(m->socket, SOCK_SEQPACKET);
+                CHILD_EQUAL(listen(k->listener, 4096), 0);
+        }
         CHILD_EQUAL(getrlimit(RLIMIT_NOFILE, &limit), 0);
         limit.rlim_cur = limit.rlim_max;
         CHILD_EQUAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
@@ -482,6 +525,15 @@ int manager_fds(const struct manager *m) {
 void manager_restart(struct manager *m, int signal) {
         manager_down(m, signal);
         manager_up(m);
+}
+
+int manager_replace(struct manager *m, const char *argument) {
+        int r = ask_for(m, WHAT_REPLACE, 0, argument, NULL);
+
+        if (r <= 0)
+                return -r;
+        m->daemon = r;
+        return 0;
 }
 
 void manager_down(struct manager *m, int signal) { (void)ask(m, WHAT_DOWN, signal); }

@@ -16,6 +16,7 @@ struct manager_options {
         const char *const *arguments; /* more of the daemon's, NULL at the end; NULL: none */
         unsigned store_max;           /* what the daemon is told; 0: 1000 */
         unsigned store_real;          /* what is true; 0: the same */
+        int plain;                    /* the daemon listens by itself, and nothing is kept: for manager_replace() */
 };
 
 /* Start both; returns when the daemon is ready. @options: NULL: nothing special. */
@@ -39,6 +40,10 @@ void manager_up(struct manager *m);
 
 /* Do not wait until it is ready. */
 void manager_up_soon(struct manager *m);
+
+/* Plain: start another daemon that replaces the one that runs, with one more argument or NULL. Return: 0; or the status
+ * with which it has ended, because it could not. */
+int manager_replace(struct manager *m, const char *argument);
 
 /* How many descriptors are kept. */
 unsigned manager_count(struct manager *m);

@@ -13,6 +13,7 @@
 #include "daemon/record.h"
 #include "tests/integration/library.h"
 #include "tests/integration/manager.h"
+#include "tests/integration/wire.h"
 
 struct survive {
         struct manager *m;
@@ -20,17 +21,19 @@ struct survive {
         int fds;       /* of this process */
         int daemon;    /* of the daemon, without segments, but with our connection */
         unsigned kept; /* by the manager: the record */
+        struct wire wire;
 };
 
 static int setup_with(void **state, const struct manager_options *options) {
         struct survive *s = calloc(1, sizeof(*s));
 
         assert_non_null(s);
+        wire_init(&s->wire, -1);
         s->m = manager_start(options);
         OK(s->conn, shmd_connect(&s->conn, manager_socket(s->m)));
         s->fds = fd_count();
         s->kept = manager_count(s->m);
-        assert_int_equal(s->kept, 1);
+        assert_int_equal(s->kept, options && options->plain ? 0 : 1);
         s->daemon = manager_fds(s->m);
         *state = s;
         return 0;
@@ -48,6 +51,7 @@ static int teardown(void **state) {
         struct survive *s = *state;
         char name[SHMD_NAME_MAX + 1];
 
+        wire_close(&s->wire);
         while (shmd_list(s->conn, NULL, remove_one, name) == 1)
                 OK(s->conn, shmd_remove(s->conn, name));
         assert_int_equal(fd_count(), s->fds);
@@ -538,6 +542,365 @@ static void test_asked_meanwhile(void **state) {
         child_finish(&c);
 }
 
+/* ---- once, and not twice ---------------------------------------------------------------------------------------- */
+
+#define TOKEN UINT64_C(0x123456789abcdef)
+
+static void dial(struct survive *s, uint64_t token) {
+        struct proto_hello m = { .layout_version = LAYOUT_VERSION, .token = token };
+
+        wire_close(&s->wire);
+        wire_init(&s->wire, wire_socket(manager_socket(s->m)));
+        wire_header(&s->wire, &m, PROTO_OP_HELLO, 0);
+        assert_int_equal(wire_request(&s->wire, &m, NULL, 0), 0);
+}
+
+static void send_create(struct survive *s, struct proto_create *m, uint32_t serial) {
+        *m = (struct proto_create){ .slot_size = 8, .flags = PROTO_CREATE_EXCLUSIVE, .name = "once" };
+        message_init(&m->header, PROTO_OP_CREATE, sizeof(*m), serial);
+        wire_send(&s->wire, m, sizeof(*m), NULL, 0);
+}
+
+static void send_remove(struct survive *s, struct proto_remove *m, uint32_t serial) {
+        *m = (struct proto_remove){ .name = "once" };
+        message_init(&m->header, PROTO_OP_REMOVE, sizeof(*m), serial);
+        wire_send(&s->wire, m, sizeof(*m), NULL, 0);
+}
+
+static void wait_until(struct survive *s, const char *name, int outcome) {
+        struct shmd_info info;
+
+        while (shmd_stat(s->conn, name, &info) != outcome)
+                (void)usleep(1000);
+}
+
+/* The daemon dies when a request has taken effect, and the client has not heard. */
+static void test_once(void **state) {
+        struct survive *s = *state;
+        struct proto_create create;
+        struct proto_remove removal;
+        struct shmd_info info;
+        uint64_t id;
+
+        dial(s, TOKEN);
+        send_create(s, &create, 7);
+        wait_until(s, "once", 0);
+        OK(s->conn, shmd_stat(s->conn, "once", &info));
+        for (int i = 0; i < 3; i++) {
+                manager_restart(s->m, SIGKILL);
+                dial(s, TOKEN + 1); /* somebody else's request is another one */
+                send_create(s, &create, 7);
+                assert_int_equal(wire_reply(&s->wire), -EEXIST);
+                dial(s, TOKEN);
+                send_create(s, &create, 7);
+                assert_int_equal(wire_reply(&s->wire), 0);
+                assert_int_equal(s->wire.in.any.created.id, info.id);
+                assert_int_equal(s->wire.in.any.created.existed, 0);
+                assert_int_equal(s->wire.in.any.header.serial, 7);
+        }
+        send_create(s, &create, 8); /* and this is the next one */
+        assert_int_equal(wire_reply(&s->wire), -EEXIST);
+
+        id = info.id;
+        send_remove(s, &removal, 9);
+        wait_until(s, "once", -ENOENT);
+        manager_restart(s->m, SIGKILL);
+        dial(s, TOKEN);
+        send_remove(s, &removal, 9);
+        assert_int_equal(wire_reply(&s->wire), 0);
+        send_remove(s, &removal, 10);
+        assert_int_equal(wire_reply(&s->wire), -ENOENT);
+        send_create(s, &create, 11);
+        assert_int_equal(wire_reply(&s->wire), 0);
+        assert_true(s->wire.in.any.created.id > id);
+        /* The manager's next instance has it from the record, and a client that comes as somebody else does not. */
+        manager_restart(s->m, SIGKILL);
+        dial(s, 0);
+        send_create(s, &create, 11);
+        assert_int_equal(wire_reply(&s->wire), -EEXIST);
+        wire_close(&s->wire);
+}
+
+/* ---- claims ----------------------------------------------------------------------------------------------------- */
+
+static int claim(struct survive *s, const struct proto_claim *what, int proof) {
+        struct proto_claim m = *what;
+
+        wire_header(&s->wire, &m, PROTO_OP_CLAIM, proof >= 0 ? 1 : 0);
+        return wire_request(&s->wire, &m, &proof, proof >= 0 ? 1 : 0);
+}
+
+/* Only the description that has the lock proves it; whoever has it gets the handle, once. */
+static void test_claims(void **state) {
+        struct survive *s = *state;
+        struct proto_claim m;
+        struct wire reader_wire;
+        char path[64];
+        int data, table, other;
+
+        make(s->conn, "s", 8, 3, 0);
+        wire_init(&reader_wire, wire_socket(manager_socket(s->m)));
+        assert_int_equal(wire_hello(&reader_wire, "reader"), 0);
+        assert_int_equal(wire_open_segment(&reader_wire, "s", PROTO_ACCESS_READ, 0, 0), 0);
+        m = (struct proto_claim){
+                .segment = reader_wire.in.any.opened.id,
+                .access = PROTO_ACCESS_READ,
+                .entry = reader_wire.in.any.opened.entry,
+                .group = reader_wire.in.any.opened.group,
+        };
+        data = packet_take_fd(&reader_wire.packet, 0);
+        table = packet_take_fd(&reader_wire.packet, 1);
+        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", table);
+        other = open(path, O_RDWR | O_CLOEXEC);
+        assert_return_code(other, errno);
+        dial(s, 0);
+        assert_int_equal(claim(s, &m, table), -ENOENT); /* it is nobody who waits for that */
+        manager_restart(s->m, SIGKILL);
+        wire_close(&reader_wire);
+        dial(s, 0);
+        assert_int_equal(claim(s, &m, -1), -EINVAL);
+        assert_int_equal(claim(s, &m, data), -EPERM);
+        assert_int_equal(claim(s, &m, other), -EPERM);
+        assert_int_equal(claim(s, &m, s->wire.socket), -EPERM);
+        for (uint32_t bit = 0; bit < 32; bit++) {
+                struct proto_claim wrong = m;
+
+                wrong.entry ^= UINT32_C(1) << bit;
+                assert_int_equal(claim(s, &wrong, table), -ENOENT);
+                wrong = m;
+                wrong.group ^= UINT32_C(1) << bit;
+                assert_int_equal(claim(s, &wrong, table), -ENOENT);
+                wrong = m;
+                wrong.segment ^= UINT64_C(1) << bit;
+                assert_int_equal(claim(s, &wrong, table), -ENOENT);
+        }
+        m.access = PROTO_ACCESS_WRITE;
+        assert_int_equal(claim(s, &m, table), -ENOENT);
+        m.access = 3;
+        assert_int_equal(claim(s, &m, table), -EINVAL);
+        m.access = PROTO_ACCESS_READ;
+        expect_users(s->conn, "s", 0, 1);
+        assert_int_equal(claim(s, &m, table), 0);
+        assert_int_equal(s->wire.in.any.claimed.users.readers, 1);
+        assert_int_equal(claim(s, &m, table), -EISCONN);
+        expect_users(s->conn, "s", 0, 1);
+        wire_close(&s->wire);
+        expect_users(s->conn, "s", 0, 0); /* the connection is the handle */
+        (void)close(other);
+        (void)close(table);
+        (void)close(data);
+}
+
+/* ---- the manager ------------------------------------------------------------------------------------------------ */
+
+static void make_many(int fd, void *data) {
+        const struct shmd_options options = { .slot_size = 8 };
+        struct shmd *conn;
+        char name[16];
+
+        CHILD_EQUAL(shmd_connect(&conn, data), 0);
+        for (unsigned i = 0; i < 50; i++) {
+                (void)snprintf(name, sizeof(name), "%u", i);
+                CHILD_EQUAL(shmd_create(conn, name, &options), 0);
+                CHILD_CHECK(child_tell(fd, i));
+        }
+        shmd_close(conn);
+}
+
+/* While the manager does not listen, nobody is promised what it has not got; and what was promised is there. */
+static void test_deaf_manager(void **state) {
+        struct survive *s = *state;
+        struct shmd_info info;
+        uint64_t last = 0, value;
+        struct child c;
+
+        manager_deaf(s->m, 1);
+        child_start(&c, make_many, (void *)(uintptr_t)manager_socket(s->m));
+        for (struct pollfd p = { .fd = c.fd, .events = POLLIN }; poll(&p, 1, 200) == 1;) {
+                assert_true(child_hear(c.fd, &value));
+                last = value;
+        }
+        assert_in_range(last, 0, 45); /* it waits */
+        manager_down(s->m, SIGKILL);
+        manager_deaf(s->m, 0);
+        manager_up(s->m);
+        for (uint64_t i = 0; i <= last; i++) {
+                char name[16];
+
+                (void)snprintf(name, sizeof(name), "%llu", (unsigned long long)i);
+                OK(s->conn, shmd_stat(s->conn, name, &info));
+        }
+        child_finish(&c);
+        manager_expect_count(s->m, 51);
+}
+
+/* ---- many ------------------------------------------------------------------------------------------------------- */
+
+#define MANY 9900
+
+static int setup_many(void **state) {
+        static const char *const arguments[] = { "--max-segments", "9898", NULL };
+        static const struct manager_options options = { .store_max = MANY, .arguments = arguments };
+
+        return setup_with(state, &options);
+}
+
+static int compare(const void *a, const void *b) {
+        return (*(const uint64_t *)a > *(const uint64_t *)b) - (*(const uint64_t *)a < *(const uint64_t *)b);
+}
+
+/* The largest store there may be, killed ten times in a row. How long clients wait for an answer is printed. */
+static void test_many(void **state) {
+        struct survive *s = *state;
+        const struct shmd_options options = { .slot_size = 1, .n_slots = 1 };
+        unsigned sizes[] = { 100, 1000, MANY - 2 }, n = 0;
+        char name[16];
+
+        for (unsigned k = 0; k < 3; k++) {
+                unsigned all = SANITIZED ? sizes[k] / 10 : sizes[k];
+                uint64_t times_taken[10];
+                struct shmd_info info;
+
+                for (; n < all; n++) {
+                        (void)snprintf(name, sizeof(name), "%u", n);
+                        OK(s->conn, shmd_create(s->conn, name, &options));
+                }
+                for (unsigned i = 0; i < 10; i++) {
+                        uint64_t begin = monotonic_ns();
+
+                        manager_down(s->m, SIGKILL);
+                        manager_up_soon(s->m);
+                        OK(s->conn, shmd_stat(s->conn, "0", &info));
+                        times_taken[i] = monotonic_ns() - begin;
+                        (void)snprintf(name, sizeof(name), "%u", n - 1);
+                        OK(s->conn, shmd_stat(s->conn, name, &info));
+                        manager_up(s->m);
+                }
+                qsort(times_taken, 10, sizeof(times_taken[0]), compare);
+                print_message("%u segments: %.1f ms from the kill to the next answer (median of 10; %.1f at most)\n", n,
+                              (double)times_taken[5] / 1e6, (double)times_taken[9] / 1e6);
+                manager_expect_count(s->m, n + 1);
+        }
+        if (!SANITIZED)
+                FAILS(s->conn, -ENOSPC, shmd_create(s->conn, "more", &options), "9");
+        while (n > 0) {
+                (void)snprintf(name, sizeof(name), "%u", --n);
+                OK(s->conn, shmd_remove(s->conn, name));
+        }
+}
+
+/* ---- one instance after another --------------------------------------------------------------------------------- */
+
+static int setup_plain(void **state) {
+        static const struct manager_options options = { .plain = 1 };
+
+        return setup_with(state, &options);
+}
+
+static int run_replacement(struct survive *s, uid_t uid) {
+        const char *path = manager_socket(s->m);
+        int status;
+        pid_t pid;
+
+        (void)fflush(NULL);
+        pid = fork();
+        assert_return_code(pid, errno);
+        if (pid == 0) {
+                if (uid && setuid(uid) < 0)
+                        _exit(99);
+                (void)execl(SHMD_BIN_DIR "/shmd", "shmd", "--log-level", "error", "--socket", path, "--replace", NULL);
+                _exit(98);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* With all that there is, many times; and the file of the socket goes with the last. */
+static void test_replace(void **state) {
+        struct survive *s = *state;
+        struct shmd_writer *w;
+        struct shmd_reader *r;
+        struct shmd_info info;
+        struct shmd_frame f;
+        char name[16];
+
+        for (unsigned i = 0; i < 200; i++) { /* more than fit one message */
+                (void)snprintf(name, sizeof(name), "%u", i);
+                make(s->conn, name, 8, 3, i % 2 ? SHMD_BLOCK : SHMD_OVERWRITE);
+        }
+        w = writer(s->conn, "7");
+        r = reader(s->conn, "7", SHMD_ORDERED);
+        for (unsigned n = 1; n <= 20; n++) {
+                assert_int_equal(manager_replace(s->m, NULL), 0);
+                publish(w, 8, n);
+                assert_int_equal(shmd_reader_wait(r, SOON), SHMD_EVENT_FRAME);
+                assert_int_equal(shmd_reader_next(r, &f), 0);
+                assert_frame(&f, 8, n, n, 0);
+                assert_int_equal(shmd_reader_release(r), 0);
+                OK(s->conn, shmd_stat(s->conn, "199", &info));
+                expect_users(s->conn, "7", 1, 1);
+        }
+        shmd_writer_close(w);
+        expect_events(r, SHMD_EVENT_WRITER_LEFT);
+        shmd_reader_close(r);
+}
+
+/* Whoever may not, or fails half way, leaves the old one as it was. */
+static void test_replace_fails(void **state) {
+        struct survive *s = *state;
+        struct proto_header request;
+        struct shmd_info info;
+
+        for (unsigned i = 0; i < 100; i++) {
+                char name[16];
+
+                (void)snprintf(name, sizeof(name), "%u", i);
+                make(s->conn, name, 8, 3, 0);
+        }
+        if (geteuid() == 0)
+                assert_int_equal(run_replacement(s, 65534), 1);
+        OK(s->conn, shmd_stat(s->conn, "7", &info));
+        /* One that goes after the first message, and one after the last. */
+        for (unsigned n = 0; n < 2; n++) {
+                dial(s, 0);
+                message_init(&request, PROTO_OP_REPLACE, sizeof(request), 1);
+                wire_send(&s->wire, &request, sizeof(request), NULL, 0);
+                for (unsigned i = 0; i <= n; i++) {
+                        assert_true(wire_receive(&s->wire));
+                        assert_int_equal(s->wire.in.any.header.op, PROTO_OP_REPLACE);
+                        assert_int_equal(s->wire.in.any.header.error, 0);
+                        assert_true(s->wire.packet.n_fds > 0);
+                        if (i < n)
+                                wire_send(&s->wire, &request, sizeof(request), NULL, 0);
+                }
+                wire_close(&s->wire);
+                OK(s->conn, shmd_stat(s->conn, "7", &info));
+        }
+        /* And one that answers what was not asked. */
+        dial(s, 0);
+        wire_send(&s->wire, &request, sizeof(request), NULL, 0);
+        assert_true(wire_receive(&s->wire));
+        request.op = PROTO_OP_STAT;
+        wire_send(&s->wire, &request, sizeof(request), NULL, 0);
+        assert_int_equal(wire_reply(&s->wire), -EPROTO);
+        wire_close(&s->wire);
+        OK(s->conn, shmd_stat(s->conn, "7", &info));
+        assert_int_equal(manager_replace(s->m, "--max-clients=x"), 2 << 8);
+        OK(s->conn, shmd_stat(s->conn, "7", &info));
+        assert_int_equal(manager_replace(s->m, NULL), 0);
+        OK(s->conn, shmd_stat(s->conn, "7", &info));
+}
+
+/* A daemon whose descriptors a manager keeps would come back beside the new one. */
+static void test_replace_kept(void **state) {
+        struct survive *s = *state;
+        struct shmd_info info;
+
+        make(s->conn, "s", 8, 3, 0);
+        assert_int_equal(run_replacement(s, 0), 1);
+        OK(s->conn, shmd_stat(s->conn, "s", &info));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 SURVIVE_TEST(test_segments),
@@ -553,6 +916,13 @@ int main(void) {
                 SURVIVE_TEST(test_death_of_a_ghost),
                 SURVIVE_TEST(test_ephemeral),
                 SURVIVE_TEST(test_asked_meanwhile),
+                SURVIVE_TEST(test_once),
+                SURVIVE_TEST(test_claims),
+                SURVIVE_TEST(test_deaf_manager),
+                cmocka_unit_test_setup_teardown(test_many, setup_many, teardown),
+                cmocka_unit_test_setup_teardown(test_replace, setup_plain, teardown),
+                cmocka_unit_test_setup_teardown(test_replace_fails, setup_plain, teardown),
+                SURVIVE_TEST(test_replace_kept),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

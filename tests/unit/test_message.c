@@ -30,6 +30,8 @@ static size_t structure_size(uint16_t op) {
                 return sizeof(struct proto_chown);
         case PROTO_OP_CLAIM:
                 return sizeof(struct proto_claim);
+        case PROTO_OP_REPLACE:
+                return sizeof(struct proto_header);
         default:
                 return 0;
         }
