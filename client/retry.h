@@ -5,8 +5,9 @@
 #include <stdint.h>
 
 struct retry {
-        int64_t lost_at; /* 0: it has not gone yet */
+        int64_t lost_at; /* when it was there for the last time; 0: it has not gone yet */
         int64_t pause;
+        unsigned losses; /* how often it has gone */
 };
 
 /**
