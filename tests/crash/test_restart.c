@@ -237,6 +237,37 @@ static void run(struct scene *s, unsigned n, void (*again)(struct scene *s, unsi
 }
 
 static void test_restarts(void **state) { run(*state, rounds(30), restart); }
+static int count_one(const struct shmd_info *info, void *data) {
+        (void)info;
+        ++*(unsigned *)data;
+        return 0;
+}
+
+/* As many segments as the store takes, and the daemon killed ten times in a row. */
+static void test_restarts_largest(void **state) {
+        struct scene *s = *state;
+        const struct shmd_options options = { .slot_size = 1, .n_slots = 1 };
+        unsigned n = 0;
+        char name[16];
+        int e;
+
+        do {
+                (void)snprintf(name, sizeof(name), "%u", n);
+                e = shmd_create(s->conn, name, &options);
+                n += e == 0;
+        } while (e == 0);
+        if (e != -ENOSPC || n < 900)
+                fail_msg("after %u segments: %d (%s)", n, e, shmd_error(s->conn));
+        for (unsigned round = 0; round < 10; round++) {
+                unsigned there = 0;
+
+                manager_restart(s->manager, SIGKILL);
+                OK(s->conn, shmd_list(s->conn, NULL, count_one, &there));
+                assert_int_equal(there, n);
+        }
+        print_message("%u segments\n", n);
+}
+
 static void test_replacements(void **state) { run(*state, rounds(100), replace); }
 
 /* ---- beginning and end ------------------------------------------------------------------------------------------ */
@@ -289,8 +320,8 @@ static int teardown(void **state) {
         for (unsigned i = 0; i < s->n; i++)
                 give_up_on(&s->children[i]);
         /* Every segment has lost its users, and only visitors' and ours are there. */
-        expect_users(s->conn, "lossless", 0, 0);
-        expect_users(s->conn, "lossy", 0, 0);
+        for (unsigned i = 0; i < s->n; i++)
+                expect_users(s->conn, s->members[i].name, 0, 0);
         while (shmd_list(s->conn, NULL, remove_one, name) == 1)
                 OK(s->conn, shmd_remove(s->conn, name));
         manager_expect_count(s->manager, s->kept);
@@ -313,6 +344,7 @@ static int teardown(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_restarts, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_restarts_largest, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_replacements, setup_plain, teardown),
         };
 
