@@ -499,6 +499,61 @@ static void test_ephemeral(void **state) {
         OK(s->conn, shmd_stat(s->conn, "fresh", &info));
 }
 
+static void read_on(int fd, void *data) {
+        const struct victim *v = data;
+        struct shmd *conn;
+        struct shmd_reader *r;
+        struct shmd_frame f;
+        uint64_t wanted;
+
+        CHILD_EQUAL(shmd_connect(&conn, v->socket), 0);
+        CHILD_EQUAL(shmd_reader_open(&r, conn, v->name, SHMD_ORDERED | SHMD_FROM_END, SOON), 0);
+        CHILD_CHECK(child_tell(fd, 0));
+        while (child_hear(fd, &wanted)) {
+                CHILD_EQUAL(shmd_reader_wait(r, SOON), SHMD_EVENT_FRAME);
+                CHILD_EQUAL(shmd_reader_next(r, &f), 0);
+                CHILD_EQUAL(f.sequence, wanted);
+                CHILD_EQUAL(shmd_reader_release(r), 0);
+                CHILD_CHECK(child_tell(fd, 0));
+        }
+}
+
+/* Readers come after a restart, and the writer, who does nothing meanwhile, cannot be told of them. It wakes them all the
+ * same, and waits for them where it has to. */
+static void test_new_readers(void **state) {
+        struct survive *s = *state;
+        struct victim victim = { .socket = manager_socket(s->m), .name = "s" };
+        struct shmd_writer *w;
+        struct child c;
+
+        for (uint32_t policy = SHMD_OVERWRITE; policy <= SHMD_BLOCK; policy++) {
+                make(s->conn, "s", 8, 2, policy);
+                w = writer(s->conn, "s");
+                publish(w, 8, 1);
+                manager_restart(s->m, SIGKILL);
+                child_start(&c, read_on, &victim);
+                (void)child_expect(&c);
+                for (unsigned n = 2; n < 5; n++) {
+                        assert_true(child_tell(c.fd, n));
+                        while (!process_sleeps(c.pid))
+                                (void)usleep(1000);
+                        publish(w, 8, n);
+                        if (policy == SHMD_BLOCK) { /* two slots: it has to be taken before there is room */
+                                void *data;
+
+                                assert_int_equal(shmd_writer_begin(w, &data, NULL, SOON), 0);
+                                assert_int_equal(shmd_writer_cancel(w), 0);
+                        }
+                        (void)child_expect(&c);
+                }
+                (void)shutdown(c.fd, SHUT_WR);
+                child_finish(&c);
+                shmd_writer_close(w);
+                expect_users(s->conn, "s", 0, 0);
+                OK(s->conn, shmd_remove(s->conn, "s"));
+        }
+}
+
 /* ---- while there is none ---------------------------------------------------------------------------------------- */
 
 static void ask_meanwhile(int fd, void *data) {
@@ -915,6 +970,7 @@ int main(void) {
                 SURVIVE_TEST(test_death_meanwhile),
                 SURVIVE_TEST(test_death_of_a_ghost),
                 SURVIVE_TEST(test_ephemeral),
+                SURVIVE_TEST(test_new_readers),
                 SURVIVE_TEST(test_asked_meanwhile),
                 SURVIVE_TEST(test_once),
                 SURVIVE_TEST(test_claims),
