@@ -37,13 +37,15 @@ struct restoration {
 
 /* ---- segments --------------------------------------------------------------------------------------------------- */
 
-static __attribute__((format(printf, 2, 3))) void refuse(const char *name, const char *format, ...) {
+static __attribute__((format(printf, 3, 4))) void refuse(const struct restoration *r, const char *name,
+                                                         const char *format, ...) {
         char why[256];
         va_list args;
 
         va_start(args, format);
         (void)vsnprintf(why, sizeof(why), format, args);
         va_end(args);
+        r->server->n_refused++;
         log_write(LOG_ERR, &(struct log_about){ .event = LOG_EVENT_LOST, .segment = name }, "segment %s is lost: %s",
                   name, why);
 }
@@ -135,11 +137,11 @@ static int restore_segment(struct restoration *r, const struct record_segment *b
         if (find(r, b->id)) /* an older record of the same */
                 return 0;
         if (segment_geometry(&geometry, &p)) {
-                refuse(b->name, "its record has a size that no segment has");
+                refuse(r, b->name, "its record has a size that no segment has");
                 return 0;
         }
         if (!(b->state & RECORD_SEGMENT_REMOVED) && registry_find(&r->server->registry, b->name)) {
-                refuse(b->name, "there is another one of that name");
+                refuse(r, b->name, "there is another one of that name");
                 return 0;
         }
         fd = inheritance_take(r->in, 'd', b->id);
@@ -149,11 +151,11 @@ static int restore_segment(struct restoration *r, const struct record_segment *b
                 return 0;
         }
         if (fd < 0) {
-                refuse(b->name, "its memory was not kept: is FileDescriptorStoreMax= lower than $SHMD_STORE_MAX?");
+                refuse(r, b->name, "its memory was not kept: is FileDescriptorStoreMax= lower than $SHMD_STORE_MAX?");
                 return 0;
         }
         if (!inheritance_is_memfd(fd, geometry.file_size, b->inode)) {
-                refuse(b->name, "what was kept as its memory is something else");
+                refuse(r, b->name, "what was kept as its memory is something else");
                 fd_close(fd);
                 return 0;
         }
@@ -161,7 +163,7 @@ static int restore_segment(struct restoration *r, const struct record_segment *b
         if (e < 0)
                 return e;
         if (e)
-                refuse(b->name, "there is no room for its record");
+                refuse(r, b->name, "there is no room for its record");
         return 0;
 }
 
@@ -175,7 +177,7 @@ static int restore_segments(struct restoration *r, const struct record *record) 
                         e = restore_segment(r, &body);
                 } else if (outcome != RECORD_E_FREE) {
                         body.name[sizeof(body.name) - 1] = '\0';
-                        refuse(is_name(body.name) ? body.name : "?", "its record (place %" PRIu32 ") %s", place,
+                        refuse(r, is_name(body.name) ? body.name : "?", "its record (place %" PRIu32 ") %s", place,
                                outcome == RECORD_E_NEWER ? "has parts that only a newer version knows"
                                                          : "does not check");
                 }

@@ -289,6 +289,8 @@ static int take_over(struct server *server) {
                 r = inherit(server, &old, &in);
         if (r == 0)
                 r = restore(server, &in);
+        if (r == 0 && old.socket >= 0 && server->n_refused > 0)
+                r = -EBADMSG; /* the old instance goes on, with all of it */
         if (r == 0)
                 r = handover_confirm(&old);
         if (r == 0)

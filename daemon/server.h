@@ -64,6 +64,7 @@ struct server {
         struct results results;
         struct segment **restored; /* references; between restore() and restore_finish() */
         size_t n_restored;
+        size_t n_refused; /* of what the instance before had */
         void *buffer; /* one message of any size, on its way in or out */
 };
 
