@@ -113,6 +113,7 @@ void attach_lost(struct handle *h) {
         int64_t now = deadline_now();
 
         drop_socket(h);
+        a->claimed = false;
         if (a->state == ATTACH_THERE) {
                 a->away_at = a->next = now;
                 a->pause = PAUSE_MIN;
@@ -153,6 +154,20 @@ static void refused(struct handle *h) {
         a->state = ATTACH_REFUSED;
 }
 
+static void be_there(struct attach *a) {
+        a->state = ATTACH_THERE;
+        a->claimed = false;
+        a->told = false;
+        fd_close(STEAL_FD(a->timer));
+}
+
+void attach_group(struct handle *h) {
+        struct attach *a = &h->attach;
+
+        if (a->claimed && a->due > 0 && --a->due == 0)
+                be_there(a);
+}
+
 void attach_answer(struct handle *h, const union proto_any *reply) {
         struct attach *a = &h->attach;
 
@@ -162,11 +177,13 @@ void attach_answer(struct handle *h, const union proto_any *reply) {
         case 0:
                 if (reply->header.op != PROTO_OP_CLAIM)
                         return;
-                a->state = ATTACH_THERE;
-                a->told = false;
-                a->unannounced = reply->claimed.unannounced;
-                fd_close(STEAL_FD(a->timer));
+                a->claimed = true;
+                a->due = reply->claimed.n_groups;
                 handle_take_users(h, &reply->claimed.users);
+                if (a->due == 0) {
+                        a->unannounced = reply->claimed.unannounced;
+                        be_there(a);
+                }
                 return;
         case -EUSERS:
         case -EMFILE:

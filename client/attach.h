@@ -26,11 +26,13 @@ enum attach_state {
 
 struct attach {
         enum attach_state state;
-        char *path;           /* owned: the daemon's socket */
-        int timer;            /* -1: there is none */
-        int64_t away_at;      /* since when */
-        int64_t next;         /* when to try again */
-        int64_t pause;        /* after the next failure */
+        char *path;      /* owned: the daemon's socket */
+        int timer;       /* -1: there is none */
+        int64_t away_at; /* since when */
+        int64_t next;    /* when to try again */
+        int64_t pause;   /* after the next failure */
+        bool claimed;    /* the answer has come, and it is there when the groups that are due have come, too */
+        uint32_t due;
         bool told;            /* SHMD_EVENT_OFFLINE */
         uint32_t unannounced; /* of the data header, as far as we were told */
 };
@@ -59,6 +61,9 @@ void attach_tick(struct handle *h);
 
 /* The timer has woken somebody. */
 void attach_ring(struct handle *h);
+
+/* A group that was due has come. */
+void attach_group(struct handle *h);
 
 /* A reply has come on the handle's socket: to our claim, or a refusal. */
 void attach_answer(struct handle *h, const union proto_any *reply);

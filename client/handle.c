@@ -223,6 +223,14 @@ void handle_take_users(struct handle *h, const struct proto_users *users) {
         h->users = *users;
 }
 
+static int take_group(struct handle *h, const struct proto_group *group, struct packet *packet) {
+        int r = h->on_group(h, group, packet_take_fd(packet, 0), packet_take_fd(packet, 1));
+
+        if (r == 0)
+                attach_group(h);
+        return r;
+}
+
 /* One notice that lies in @packet; it is still in the socket if it brings descriptors. */
 static int take_notice(struct handle *h, struct packet *packet) {
         const struct proto_header *header = packet->bytes;
@@ -231,12 +239,12 @@ static int take_notice(struct handle *h, struct packet *packet) {
         if (message_check(packet->bytes, packet->size, packet->n_fds) ||
             message_extract(&notice, sizeof(notice), packet->bytes, packet->size))
                 return 0; /* of a newer daemon: notices may be added */
-        if (attach_is_away(&h->attach))
+        if (attach_is_away(&h->attach) && !h->attach.claimed)
                 attach_answer(h, &notice);
         else if (header->op == PROTO_OP_STATE)
                 handle_take_users(h, &notice.state.users);
         else if (header->op == PROTO_OP_GROUP && packet->n_fds == 2 && h->on_group)
-                return h->on_group(h, &notice.group.group, packet_take_fd(packet, 0), packet_take_fd(packet, 1));
+                return take_group(h, &notice.group.group, packet);
         return 0;
 }
 

@@ -90,6 +90,7 @@ static void accept_claim(struct request *r, struct handle *h, const struct proto
         h->version = h->segment->version; /* the reply says it all */
         slots = segment_slots(h->segment);
         reply.unannounced = atomic_load(&slots_header(&slots)->unannounced);
+        reply.n_groups = (uint32_t)__builtin_popcountll(h->groups);
         request_finish(r, &reply.header, sizeof(reply));
         connection_push(c); /* groups that it does not know */
         segment_raise_epoch(h->segment);

@@ -224,7 +224,7 @@ struct proto_claimed {
         struct proto_header header;
         struct proto_users users;
         uint32_t unannounced; /* of the data header: notices of all groups up to it follow */
-        uint32_t reserved;
+        uint32_t n_groups;    /* writer: so many notices of groups follow at once */
 };
 
 #define PROTO_LEGACY_FDS 64
