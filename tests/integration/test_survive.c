@@ -861,14 +861,13 @@ static int run_replacement(struct survive *s, uid_t uid) {
         pid = fork();
         assert_return_code(pid, errno);
         if (pid == 0) {
-                char *const argv[] = { "shmd",      "--log-level", "error", "--socket", (char *)(uintptr_t)path,
-                                       "--replace", NULL };
+                const char *const argv[] = { "shmd", "--log-level", "error", "--socket", path, "--replace", NULL };
                 /* That user may not come by where it lies. */
                 int program = open(SHMD_BIN_DIR "/shmd", O_PATH | O_CLOEXEC);
 
                 if (uid && setuid(uid) < 0)
                         _exit(99);
-                (void)fexecve(program, argv, environ);
+                (void)fexecve(program, (char *const *)(uintptr_t)argv, environ);
                 _exit(98);
         }
         assert_int_equal(waitpid(pid, &status, 0), pid);
