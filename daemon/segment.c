@@ -158,6 +158,12 @@ int segment_new(struct segment **out, const struct segment_parameters *p, const 
         return 0;
 }
 
+static uint64_t blocks(const struct segment *s) {
+        struct stat st;
+
+        return fstat(s->fd, &st) < 0 ? 0 : (uint64_t)st.st_blocks * 512;
+}
+
 /* What is asked for of a segment that nobody has open, without mapping it. */
 static void look(struct segment *s) {
         struct layout_header header;
@@ -172,6 +178,7 @@ static void look(struct segment *s) {
             pread(s->fd, &slot, sizeof(slot),
                   (off_t)(s->geometry.slot_offset + slots_word_slot(word) * sizeof(slot))) == (ssize_t)sizeof(slot))
                 s->rest_timestamp = atomic_load(&slot.timestamp);
+        s->rest_allocated = blocks(s);
 }
 
 int segment_restore(struct segment **out, const struct segment_parameters *p, const struct geometry *geometry,
@@ -265,6 +272,7 @@ int segment_finish(struct segment *s) {
         slots = segment_slots(s);
         slots_init(&slots);
         mapping_deinit(&s->mapping);
+        s->rest_allocated = blocks(s);
         s->state = SEGMENT_READY;
         estate_keep_segment(s->estate, s);
         return 0;
@@ -286,8 +294,9 @@ void segment_rest(struct segment *s) {
         s->room_user = user_unref(s->room_user);
         fd_close(STEAL_FD(s->room)); /* nobody has used it since a restart */
         /* What is asked for later is known now: nobody has it open. To map it for each look would cost an interrupt on
-         * every core that one of our threads was on. */
+         * every core that one of our threads was on; to ask the file, a third of the time of a long list. */
         segment_newest(s, &s->rest_sequence, &s->rest_timestamp);
+        s->rest_allocated = blocks(s);
         mapping_deinit(&s->mapping);
         fd_close(STEAL_FD(s->life));
 }
@@ -321,7 +330,5 @@ void segment_newest(const struct segment *s, uint64_t *sequence, uint64_t *times
 }
 
 uint64_t segment_allocated(const struct segment *s) {
-        struct stat st;
-
-        return fstat(s->fd, &st) < 0 ? 0 : (uint64_t)st.st_blocks * 512;
+        return s->state == SEGMENT_CREATING || s->mapping.base ? blocks(s) : s->rest_allocated;
 }

@@ -73,6 +73,7 @@ struct segment {
         struct geometry geometry;
         uint64_t rest_sequence; /* of the newest frame, while nobody has it open */
         uint64_t rest_timestamp;
+        uint64_t rest_allocated;
         struct mapping mapping;
         struct estate *estate;                           /* borrowed; keeps it over a restart */
         struct worker *worker;                           /* borrowed; takes the memory back */
@@ -168,7 +169,7 @@ void segment_raise_epoch(struct segment *s);
 /* Sequence and timestamp of the newest frame. */
 void segment_newest(const struct segment *s, uint64_t *sequence, uint64_t *timestamp);
 
-/* Bytes of memory behind it now. */
+/* Bytes of memory behind it; as they were when the last user left, while there is none. */
 uint64_t segment_allocated(const struct segment *s);
 
 /**
