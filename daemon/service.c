@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "daemon/log.h"
+#include "daemon/notify.h"
 #include "daemon/server.h"
 #include "proto/cleanup.h"
 
@@ -104,19 +105,12 @@ static void start_watchdog(struct service *s) {
 
 void service_init(struct server *server) {
         struct service *s = &server->service;
-        const char *path = getenv("NOTIFY_SOCKET");
-        size_t length = path ? strlen(path) : 0;
 
-        *s = (struct service){ .socket = -1, .address.sun_family = AF_UNIX };
+        *s = (struct service){ .socket = -1 };
         (void)event_assign(&s->watchdog, server->base, -1, EV_PERSIST, on_watchdog, server);
         (void)evtimer_assign(&s->status, server->base, on_status, server);
-        if (length < 2 || length >= sizeof(s->address.sun_path) || (path[0] != '/' && path[0] != '@'))
-                return;
-        memcpy(s->address.sun_path, path, length);
-        if (path[0] == '@')
-                s->address.sun_path[0] = '\0';
-        s->address_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (path[0] == '/'));
-        s->socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (notify_address(&s->address, &s->address_size))
+                s->socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 }
 
 void service_ready(struct server *server) {

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "daemon/log.h"
+#include "daemon/notify.h"
 #include "proto/cleanup.h"
 
 #define FLUSH_MS 5000
@@ -135,20 +136,6 @@ static void send_or_queue(struct store *s, const char *text, int fd) {
 
 /* ---- beginning and end ------------------------------------------------------------------------------------------ */
 
-static bool find_address(struct store *s) {
-        const char *path = getenv("NOTIFY_SOCKET");
-        size_t length = path ? strlen(path) : 0;
-
-        if (!path || (path[0] != '/' && path[0] != '@') || length >= sizeof(s->address.sun_path))
-                return false;
-        s->address.sun_family = AF_UNIX;
-        memcpy(s->address.sun_path, path, length);
-        s->address_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (path[0] == '/'));
-        if (path[0] == '@')
-                s->address.sun_path[0] = '\0';
-        return true;
-}
-
 int store_init(struct store *s, struct event_base *base, uint64_t max) {
         int r;
 
@@ -162,7 +149,7 @@ int store_init(struct store *s, struct event_base *base, uint64_t max) {
                 max = DESCRIPTORS_MAX;
         }
         store_limit(s, max);
-        if (max == 0 || !find_address(s))
+        if (max == 0 || !notify_address(&s->address, &s->address_size))
                 return 0;
         r = dial(s);
         if (r < 0) {
