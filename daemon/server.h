@@ -65,7 +65,7 @@ struct server {
         struct segment **restored; /* references; between restore() and restore_finish() */
         size_t n_restored;
         size_t n_refused; /* of what the instance before had */
-        void *buffer; /* one message of any size, on its way in or out */
+        void *buffer;     /* one message of any size, on its way in or out */
 };
 
 /**
