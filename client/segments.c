@@ -21,6 +21,17 @@ static int fail_reply(struct shmd *conn) {
         return failure_set(&conn->failure, -EPROTO, "the daemon's reply has parts that are unknown here");
 }
 
+/* A request about one segment, whose name goes to @to in it. The connection is held. */
+static int call_about(struct shmd *conn, const char *name, char *to, void *request, uint16_t op, size_t size,
+                      struct packet *packet) {
+        int r = failure_check_name(&conn->failure, name);
+
+        if (r)
+                return r;
+        memcpy(to, name, strlen(name) + 1);
+        return connection_call(conn, request, op, size, packet);
+}
+
 int shmd_create(struct shmd *conn, const char *name, const struct shmd_options *options) {
         struct proto_create request = {
                 .slot_size = options->slot_size,
@@ -59,40 +70,25 @@ int shmd_create(struct shmd *conn, const char *name, const struct shmd_options *
 int shmd_remove(struct shmd *conn, const char *name) {
         struct proto_remove request = { 0 };
         struct packet packet;
-        int r;
 
         CONNECTION_SCOPE(conn);
-        r = failure_check_name(&conn->failure, name);
-        if (r)
-                return r;
-        memcpy(request.name, name, strlen(name) + 1);
-        return connection_call(conn, &request, PROTO_OP_REMOVE, sizeof(request), &packet);
+        return call_about(conn, name, request.name, &request, PROTO_OP_REMOVE, sizeof(request), &packet);
 }
 
 int shmd_chmod(struct shmd *conn, const char *name, uint32_t mode) {
         struct proto_chmod request = { .mode = mode };
         struct packet packet;
-        int r;
 
         CONNECTION_SCOPE(conn);
-        r = failure_check_name(&conn->failure, name);
-        if (r)
-                return r;
-        memcpy(request.name, name, strlen(name) + 1);
-        return connection_call(conn, &request, PROTO_OP_CHMOD, sizeof(request), &packet);
+        return call_about(conn, name, request.name, &request, PROTO_OP_CHMOD, sizeof(request), &packet);
 }
 
 int shmd_chown(struct shmd *conn, const char *name, uint32_t uid, uint32_t gid) {
         struct proto_chown request = { .uid = uid, .gid = gid };
         struct packet packet;
-        int r;
 
         CONNECTION_SCOPE(conn);
-        r = failure_check_name(&conn->failure, name);
-        if (r)
-                return r;
-        memcpy(request.name, name, strlen(name) + 1);
-        return connection_call(conn, &request, PROTO_OP_CHOWN, sizeof(request), &packet);
+        return call_about(conn, name, request.name, &request, PROTO_OP_CHOWN, sizeof(request), &packet);
 }
 
 int shmd_stat(struct shmd *conn, const char *name, struct shmd_info *info) {
@@ -102,11 +98,7 @@ int shmd_stat(struct shmd *conn, const char *name, struct shmd_info *info) {
         int r;
 
         CONNECTION_SCOPE(conn);
-        r = failure_check_name(&conn->failure, name);
-        if (r)
-                return r;
-        memcpy(request.name, name, strlen(name) + 1);
-        r = connection_call(conn, &request, PROTO_OP_STAT, sizeof(request), &packet);
+        r = call_about(conn, name, request.name, &request, PROTO_OP_STAT, sizeof(request), &packet);
         if (r)
                 return r;
         if (message_extract(&reply, sizeof(reply), packet.bytes, packet.size))
